@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Registered GPUs: which can take part, and the list of them for people.
+ */
+#include <linux/dma-mapping.h>
+#include <linux/module.h>
+#include <linux/xarray.h>
+
+#include <drm/drm_device.h>
+#include <drm/drm_drv.h>
+#include <drm/drm_print.h>
+
+#include "msvm_internal.h"
+
+/* Protects the table below. */
+static DEFINE_MUTEX(msvm_devices_lock);
+static DEFINE_XARRAY_ALLOC1(msvm_devices);
+
+/*
+ * Memory is shared in place, so a device must reach all of it: bounce buffers
+ * would be copies that nobody keeps in step.
+ */
+static int msvm_device_check_dma(struct drm_device *drm)
+{
+	struct device *dev = drm->dev;
+
+	if (!dev->dma_mask) {
+		drm_err(drm, "msvm: no DMA mask set; register with DRM_MSVM_DEVICE_NO_DMA if the device takes physical addresses\n");
+		return -EINVAL;
+	}
+	if (dma_addressing_limited(dev)) {
+		drm_err(drm, "msvm: DMA mask %#llx does not reach all memory, pages would be bounced\n",
+			*dev->dma_mask);
+		return -EOPNOTSUPP;
+	}
+	if (dma_max_mapping_size(dev) < SZ_2M) {
+		drm_err(drm, "msvm: DMA mappings are limited to %zu bytes, pages would be bounced\n",
+			dma_max_mapping_size(dev));
+		return -EOPNOTSUPP;
+	}
+	return 0;
+}
+
+/**
+ * drm_msvm_device_register() - Let a GPU take part in shared address spaces.
+ * @dev: Embedded in the driver's device; contents are overwritten.
+ * @drm: The DRM device. Mappings are made for drm->dev.
+ * @ops: The driver's operations; must stay until the module of the driver goes.
+ * @flags: DRM_MSVM_DEVICE_* or 0.
+ *
+ * Context: Sleeps.
+ *
+ * Return: 0; -EINVAL: an operation that is required is missing, an unknown
+ * flag, or no DMA mask; -EOPNOTSUPP: the device does not reach all memory;
+ * -ENOMEM; -EBUSY: too many devices. The kernel log says why.
+ */
+int drm_msvm_device_register(struct drm_msvm_device *dev,
+			     struct drm_device *drm,
+			     const struct drm_msvm_ops *ops, u32 flags)
+{
+	int err;
+
+	if (!ops->bind || !ops->zap || !ops->zap_wait || !ops->cut_off) {
+		drm_err(drm, "msvm: bind, zap, zap_wait and cut_off are required\n");
+		return -EINVAL;
+	}
+	if (flags & ~DRM_MSVM_DEVICE_NO_DMA) {
+		drm_err(drm, "msvm: unknown flags %#x\n", flags);
+		return -EINVAL;
+	}
+	if (!(flags & DRM_MSVM_DEVICE_NO_DMA)) {
+		err = msvm_device_check_dma(drm);
+		if (err)
+			return err;
+	}
+
+	memset(dev, 0, sizeof(*dev));
+	dev->drm = drm;
+	dev->ops = ops;
+	dev->flags = flags;
+
+	mutex_lock(&msvm_devices_lock);
+	err = xa_alloc(&msvm_devices, &dev->id, dev, xa_limit_31b, GFP_KERNEL);
+	mutex_unlock(&msvm_devices_lock);
+	if (err)
+		return err;
+
+	drm_dev_get(drm);
+	return 0;
+}
+EXPORT_SYMBOL_GPL(drm_msvm_device_register);
+
+/**
+ * drm_msvm_device_unregister() - Take a GPU out.
+ * @dev: The device. All its members have left.
+ *
+ * Context: Sleeps.
+ */
+void drm_msvm_device_unregister(struct drm_msvm_device *dev)
+{
+	drm_WARN(dev->drm, atomic_read(&dev->members),
+		 "msvm: members remain of a device that is being unregistered\n");
+
+	mutex_lock(&msvm_devices_lock);
+	xa_erase(&msvm_devices, dev->id);
+	mutex_unlock(&msvm_devices_lock);
+
+	drm_dev_put(dev->drm);
+	dev->drm = NULL;
+}
+EXPORT_SYMBOL_GPL(drm_msvm_device_unregister);
+
+/* Call @fn for each device. Context: sleeps. */
+void msvm_device_for_each(void (*fn)(struct drm_msvm_device *dev, void *data),
+			  void *data)
+{
+	struct drm_msvm_device *dev;
+	unsigned long index;
+
+	guard(mutex)(&msvm_devices_lock);
+
+	xa_for_each(&msvm_devices, index, dev)
+		fn(dev, data);
+}

@@ -1,0 +1,367 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * The fault verb: make one address accessible to one member, by one bounded
+ * retry loop. Faults in different ranges run in parallel; in one range they
+ * queue on its mutex, and the later ones use the earlier one's walk.
+ */
+#include <linux/jiffies.h>
+#include <linux/mm.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+
+#include "msvm_internal.h"
+#include "msvm_trace.h"
+
+/*
+ * When a fault gives up because the CPU side keeps changing: after both so many
+ * tries and so long. Tries alone would be over in no time when munmap() loops;
+ * time alone would count sleep in userfaultfd, which is not a failure.
+ */
+#define MSVM_FAULT_MAX_TRIES	32
+#define MSVM_FAULT_MAX_TIME	(5 * HZ)
+
+/**
+ * struct msvm_fault - One fault being served.
+ * @member: Who faulted.
+ * @addr: Where, page aligned.
+ * @write: A writable mapping is needed.
+ * @chunk: Largest range to make; shrinks when a larger one can't be served.
+ */
+struct msvm_fault {
+	struct drm_msvm_member *member;
+	unsigned long addr;
+	bool write;
+	unsigned long chunk;
+};
+
+/* Is the access already possible? */
+static bool msvm_fault_spurious(struct msvm_fault *fault,
+				struct drm_msvm_range *range)
+{
+	struct drm_gpusvm *gpusvm = range->base.gpusvm;
+	unsigned int slot = fault->member->slot;
+	bool ok;
+
+	drm_gpusvm_notifier_lock(gpusvm);
+	ok = test_bit(slot, range->bound) &&
+	     (!fault->write || test_bit(slot, range->writable));
+	drm_gpusvm_notifier_unlock(gpusvm);
+
+	return ok;
+}
+
+/* Map and bind from a valid walk. Notifier lock held for reading. */
+static int msvm_fault_commit(struct msvm_fault *fault,
+			     struct drm_msvm_range *range, int idx)
+{
+	struct drm_msvm_member *member = fault->member;
+	struct drm_msvm_mapping mapping = {
+		.start = drm_gpusvm_range_start(&range->base),
+		.end = drm_gpusvm_range_end(&range->base),
+		.addrs = range->pages[idx].dma_addr,
+		.nents = range->nr_runs,
+		.writable = range->runs_writable,
+	};
+	int err;
+
+	err = msvm_map(range, idx);
+	if (err)
+		return err;
+
+	err = member->dev->ops->bind(member, &mapping);
+	if (err) {
+		msvm_unmap_unbound(range, idx);
+		return err;
+	}
+
+	/* Atomic: another slot's fault may hold the lock for reading as well. */
+	set_bit(member->slot, range->mapped);
+	set_bit(member->slot, range->bound);
+	if (mapping.writable) {
+		set_bit(member->slot, range->writable);
+		range->written = true;
+	}
+	msvm_stat_inc(member->msvm, MSVM_STAT_BINDS);
+	return 0;
+}
+
+/* Serve a fault in a live range. Range mutex held. */
+static int msvm_fault_serve(struct msvm_fault *fault,
+			    struct drm_msvm_range *range)
+{
+	struct drm_msvm_member *member = fault->member;
+	struct drm_gpusvm *gpusvm = range->base.gpusvm;
+	bool walked = false;
+	int idx, err;
+
+	lockdep_assert_held(&range->lock);
+
+	if (msvm_fault_spurious(fault, range)) {
+		msvm_stat_inc(member->msvm, MSVM_STAT_SPURIOUS);
+		return 0;
+	}
+
+	if (member->dev->ops->prepare) {
+		err = member->dev->ops->prepare(member,
+				drm_gpusvm_range_start(&range->base),
+				drm_gpusvm_range_end(&range->base));
+		if (err)
+			return err;
+	}
+
+	/* Mapped, so not writable and must become so. */
+	if (test_bit(member->slot, range->mapped)) {
+		msvm_range_drop_slot(range, member->slot);
+		msvm_stat_inc(member->msvm, MSVM_STAT_UPGRADES);
+	}
+
+	/* A hint only: checked again under the notifier lock. */
+	if (!READ_ONCE(range->runs_valid) ||
+	    (fault->write && !range->runs_writable)) {
+		err = msvm_walk(range, fault->write);
+		if (err)
+			return err;
+		walked = true;
+	}
+
+	idx = msvm_range_add_slot(range, member);
+	if (idx < 0)
+		return idx;
+	err = msvm_map_reserve(range, idx);
+	if (err)
+		return err;
+
+	drm_gpusvm_notifier_lock(gpusvm);
+	if (msvm_range_unmapped(range) || !range->runs_valid ||
+	    (fault->write && !range->runs_writable))
+		err = -EAGAIN;
+	else
+		err = msvm_fault_commit(fault, range, idx);
+	drm_gpusvm_notifier_unlock(gpusvm);
+
+	if (!err && !walked)
+		msvm_stat_inc(member->msvm, MSVM_STAT_WALKS_SAVED);
+	return err;
+}
+
+/*
+ * Why did a walk fail: is it the faulting address that may not be accessed, or
+ * something else in the range? Return: 0 in the latter case.
+ */
+static int msvm_fault_reason(struct msvm_fault *fault)
+{
+	struct mm_struct *mm = fault->member->msvm->mm;
+	struct vm_area_struct *vma;
+	int err = 0;
+
+	mmap_read_lock(mm);
+	vma = vma_lookup(mm, fault->addr);
+	if (!vma)
+		err = -EFAULT;
+	else if (vma->vm_flags & (VM_IO | VM_PFNMAP))
+		err = -EOPNOTSUPP;
+	else if (!(vma->vm_flags & (fault->write ? VM_WRITE : VM_READ)))
+		err = -EACCES;
+	mmap_read_unlock(mm);
+
+	return err;
+}
+
+/*
+ * A range that can't be served as a whole (it crosses the end of a file, or
+ * protections differ within it) is dropped for a smaller one.
+ *
+ * Return: -EAGAIN to go on with the smaller size, or the reason why not.
+ */
+static int msvm_fault_shrink(struct msvm_fault *fault,
+			     struct msvm_shard *shard,
+			     struct drm_msvm_range *range, int err)
+{
+	static const unsigned long chunks[] = DRM_MSVM_CHUNK_SIZES;
+	unsigned long size = drm_gpusvm_range_size(&range->base);
+	int reason = msvm_fault_reason(fault);
+	int i;
+
+	if (reason)
+		return reason;
+	if (size <= PAGE_SIZE)
+		return err == -EPERM ? -EACCES : err;
+
+	for (i = 0; i < ARRAY_SIZE(chunks); i++)
+		if (chunks[i] < size)
+			break;
+	fault->chunk = chunks[min(i, (int)ARRAY_SIZE(chunks) - 1)];
+
+	mutex_lock(&shard->lock);
+	if (msvm_shard_try_remove(shard, range))
+		msvm_stat_inc(shard->msvm, MSVM_STAT_SPLITS);
+	mutex_unlock(&shard->lock);
+
+	return -EAGAIN;
+}
+
+static struct drm_msvm_range *msvm_fault_range(struct msvm_fault *fault,
+					       struct msvm_shard *shard)
+{
+	struct drm_msvm_range *range;
+
+	range = msvm_range_lookup(shard, fault->addr);
+	if (!range)
+		range = msvm_range_create(shard, fault->member, fault->addr,
+					  fault->chunk);
+	if (IS_ERR(range))
+		return range;
+
+	/* Another member with a larger window may have made it. */
+	if (drm_gpusvm_range_start(&range->base) < fault->member->va_start ||
+	    drm_gpusvm_range_end(&range->base) > fault->member->va_end) {
+		msvm_range_put(range);
+		return ERR_PTR(-ERANGE);
+	}
+	return range;
+}
+
+/* One try. Return: -EAGAIN to try again, otherwise the fault's result. */
+static int msvm_fault_try(struct msvm_fault *fault)
+{
+	struct drm_msvm *msvm = fault->member->msvm;
+	struct drm_msvm_range *range;
+	struct msvm_shard *shard;
+	bool collect;
+	int err;
+
+	shard = msvm_shard_get(msvm, fault->addr);
+	if (IS_ERR(shard))
+		return PTR_ERR(shard);
+
+	range = msvm_fault_range(fault, shard);
+	if (IS_ERR(range))
+		return PTR_ERR(range);
+
+	if (!mutex_trylock(&range->lock)) {
+		msvm_stat_inc(msvm, MSVM_STAT_FAULTS_MERGED);
+		mutex_lock(&range->lock);
+	}
+	if (range->removed || msvm_range_unmapped(range))
+		err = -EAGAIN;
+	else
+		err = msvm_fault_serve(fault, range);
+	collect = !range->removed && msvm_range_unmapped(range);
+	mutex_unlock(&range->lock);
+
+	switch (err) {
+	case -EFAULT:
+	case -EPERM:
+	case -EOPNOTSUPP:
+		err = msvm_fault_shrink(fault, shard, range, err);
+		break;
+	}
+	/*
+	 * Nobody else may: the collector has passed by while we held the mutex,
+	 * or will come only after we tried again and again.
+	 */
+	if (collect)
+		msvm_shard_collect(shard);
+	msvm_range_put(range);
+
+	return err;
+}
+
+static int msvm_fault_loop(struct msvm_fault *fault)
+{
+	unsigned long deadline = jiffies + MSVM_FAULT_MAX_TIME;
+	struct drm_msvm_member *member = fault->member;
+	unsigned int tries = 0;
+	int err;
+
+	for (;;) {
+		/* Pairs with WRITE_ONCE() in msvm_zap_wait(). */
+		if (READ_ONCE(member->wedged))
+			return -EIO;
+		err = msvm_fault_try(fault);
+		if (err != -EAGAIN)
+			return err;
+
+		msvm_stat_inc(member->msvm, MSVM_STAT_RETRIES);
+		if (++tries >= MSVM_FAULT_MAX_TRIES &&
+		    time_after(jiffies, deadline))
+			return -EBUSY;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		cond_resched();
+	}
+}
+
+/**
+ * drm_msvm_handle_fault() - Make an address accessible to a member.
+ * @member: The member whose GPU faulted.
+ * @addr: Faulting address.
+ * @access: What the GPU wanted to do.
+ *
+ * On success the member's driver has been asked to bind a mapping that covers
+ * @addr and allows @access. By the time the GPU repeats the access an
+ * invalidation may have taken it away again; then it faults again.
+ *
+ * A failure is final for the access at this time: the driver must report it to
+ * the job and must not let the GPU repeat the access for ever.
+ *
+ * Context: Sleeps, as long as the process makes it if it uses userfaultfd.
+ * Takes mmap_lock and locks of the library; the caller holds none that an MMU
+ * notifier, or any of the member's operations, takes. Calls for one member can
+ * run in parallel; none may be under way or start once drm_msvm_leave() was
+ * called.
+ *
+ * Return: 0, or
+ *
+ * - -EFAULT: there is no memory at @addr (no VMA, beyond the end of a file,
+ *   poisoned), or a device mapping failed;
+ * - -EACCES: the process itself may not do @access there;
+ * - -EOPNOTSUPP: memory of a kind that can't be shared with devices;
+ * - -ERANGE: outside of the member's window, or in a range of other members
+ *   that crosses its border;
+ * - -EBUSY: the CPU side kept changing the memory for several seconds;
+ * - -EINTR: the calling task is being killed;
+ * - -ESRCH: the process's memory is gone;
+ * - -EIO: the member was cut off, see &drm_msvm_ops.zap_wait;
+ * - -ENOMEM: out of memory;
+ * - any other error of &drm_msvm_ops.prepare or &drm_msvm_ops.bind.
+ */
+int drm_msvm_handle_fault(struct drm_msvm_member *member, u64 addr,
+			  enum drm_msvm_access access)
+{
+	struct msvm_fault fault = {
+		.member = member,
+		.addr = ALIGN_DOWN(addr, PAGE_SIZE),
+		.write = access != DRM_MSVM_ACCESS_READ,
+		.chunk = SZ_2M,
+	};
+	struct drm_msvm *msvm = member->msvm;
+	int err;
+
+	might_sleep();
+
+	atomic64_inc(&member->faults);
+	msvm_stat_inc(msvm, MSVM_STAT_FAULTS);
+	trace_msvm_fault_start(msvm->id, member->slot, addr, access);
+
+	if (WARN_ON_ONCE(READ_ONCE(member->leaving))) {
+		err = -EIO;
+	} else if (addr < member->va_start || addr >= member->va_end) {
+		err = -ERANGE;
+	} else if (!mmget_not_zero(msvm->mm)) {
+		err = -ESRCH;
+	} else {
+		err = msvm_fault_loop(&fault);
+		/*
+		 * The last reference may be ours; tearing the whole address
+		 * space down is not for a fault worker to do.
+		 */
+		mmput_async(msvm->mm);
+	}
+
+	if (err)
+		msvm_stat_error(msvm, err);
+	trace_msvm_fault_end(msvm->id, member->slot, addr, access, err);
+	return err;
+}
+EXPORT_SYMBOL_GPL(drm_msvm_handle_fault);

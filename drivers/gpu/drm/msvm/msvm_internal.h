@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * Private objects and functions of drm_msvm, with the lock that protects each
+ * field.  A noun's functions are in msvm_NOUN.c, a verb's in msvm_VERB.c.
+ */
+#ifndef __MSVM_INTERNAL_H__
+#define __MSVM_INTERNAL_H__
+
+#include <linux/bitmap.h>
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/rcupdate.h>
+#include <linux/sched.h>
+#include <linux/spinlock.h>
+#include <linux/workqueue.h>
+#include <linux/xarray.h>
+
+#include <drm/drm_gpusvm.h>
+#include <drm/drm_msvm.h>
+#include <drm/drm_pagemap.h>
+
+#include "msvm_stats.h"
+
+/**
+ * DOC: Locking
+ *
+ * From the outside in; whoever holds one takes only those below it:
+ *
+ * 1. ``msvm_contexts_lock`` (mutex): which address spaces exist.
+ * 2. context lock, &drm_msvm.lock (mutex): members and slots, creation of shards.
+ * 3. shard lock, &msvm_shard.lock (mutex): drm_gpusvm's "driver lock". Ranges
+ *    are inserted and removed under it. Never held across a walk.
+ * 4. range mutex, &drm_msvm_range.lock: one fault service per range at a time.
+ *    A fault that sleeps for long (userfaultfd) sleeps with this lock only.
+ *    Hence whoever holds a lock above it may only *try* it.
+ * 5. mmap_lock of the address space.
+ * 6. notifier lock, &drm_gpusvm.notifier_lock of the shard (rwsem): page
+ *    validity. Held for writing by every invalidation, for reading by map and
+ *    bind. Taken in reclaim: nothing below it allocates.
+ * 7. the driver's page-table lock.
+ *
+ * An invalidation takes 6 and 7 and no other. It comes with mmap_lock or folio
+ * locks held, which is why 3 and 4 must never be taken in it. The CPU side
+ * changing during a fault is answered by trying again, never by holding a
+ * lock across it.
+ *
+ * An address space is a set of shards over disjoint windows of
+ * DRM_MSVM_NOTIFIER_SIZE bytes. Locks 3, 4 and 6 are a shard's or a range's, so
+ * neither a fault nor an invalidation of one shard waits for another.
+ *
+ * Live ranges are looked up in the shard's xarray under RCU. drm_gpusvm's own
+ * trees are read only under lock 3, or under lock 6 held for writing.
+ */
+
+/**
+ * DOC: Lifetime
+ *
+ * - &struct drm_msvm: one reference a member; found by mm while it has any. It
+ *   holds a reference to the mm_struct (not to its memory) through drm_gpusvm.
+ * - &struct msvm_shard: created at the first fault in its window, freed with
+ *   the address space.
+ * - &struct drm_msvm_range: drm_gpusvm's reference while it is in the tree, one
+ *   for each fault that serves it and one while it waits for the collector. The
+ *   memory is freed after an RCU grace period, for lookups under RCU.
+ * - &struct drm_msvm_member: the driver's. drm_msvm_leave() returns when the
+ *   library holds no pointer to it.
+ * - a range never leaves the tree while a device can reach its pages.
+ */
+
+/* One more than what fits a slot number: the entry of a pages array is free. */
+#define MSVM_SLOT_NONE		0xff
+
+/*
+ * Slot entries a range has room for without a heap array: one, since most
+ * ranges are private to a device and a million ranges must stay small.
+ */
+#define MSVM_INLINE_SLOTS	1
+
+/*
+ * drm_gpusvm's teardown passes entries whose protocol is not SYSTEM to the
+ * pagemap of the pages and skips them where there is none.  Physical addresses
+ * for a device without DMA are such entries: there is nothing to unmap.
+ */
+#define MSVM_PROTO_PHYS		(DRM_INTERCONNECT_DRIVER + 1)
+
+/**
+ * struct drm_msvm - The address space of one mm, shared by its members.
+ */
+struct drm_msvm {
+	/** @ref: One a member. */
+	struct kref ref;
+	/** @id: Number, the name of the directory in debugfs. */
+	u32 id;
+	/** @mm: The address space; never current->mm of a later caller. */
+	struct mm_struct *mm;
+	/** @tgid: Process that created it, for people to read. */
+	pid_t tgid;
+	/** @comm: Its name then, for people to read. */
+	char comm[TASK_COMM_LEN];
+	/** @hash: Entry in the table of address spaces; msvm_contexts_lock. */
+	struct hlist_node hash;
+	/** @lock: The context lock. */
+	struct mutex lock;
+	/** @slots: Slots in use; @lock. */
+	DECLARE_BITMAP(slots, DRM_MSVM_MAX_MEMBERS);
+	/**
+	 * @members: Member of each slot. Written under @lock; read without it
+	 * by whoever knows that the slot is mapped in a range, since a member
+	 * leaves only after it unmapped all.
+	 */
+	struct drm_msvm_member *members[DRM_MSVM_MAX_MEMBERS];
+	/** @nr_members: Bits set in @slots; @lock. */
+	unsigned int nr_members;
+	/**
+	 * @shards: Shards by window number. Stored under @lock, loaded under
+	 * RCU; entries live as long as the address space.
+	 */
+	struct xarray shards;
+	/** @nr_ranges: Live ranges. */
+	atomic_long_t nr_ranges;
+	/** @nr_notifiers: Live MMU interval notifiers. */
+	atomic_long_t nr_notifiers;
+	/** @stats: Counters. */
+	struct msvm_stats __percpu *stats;
+	/** @debugfs: Directory of this address space. */
+	struct dentry *debugfs;
+};
+
+/**
+ * struct msvm_shard - A window of the address space with locks of its own.
+ */
+struct msvm_shard {
+	/** @gpusvm: The kernel's ranges and notifier of this window. */
+	struct drm_gpusvm gpusvm;
+	/** @msvm: The address space. */
+	struct drm_msvm *msvm;
+	/** @start: First address of the window. */
+	unsigned long start;
+	/** @lock: The shard lock. */
+	struct mutex lock;
+	/**
+	 * @index: Live ranges by page number within the window, as multi-index
+	 * entries. Changed under @lock, loaded under RCU.
+	 */
+	struct xarray index;
+	/** @nr_ranges: Ranges in @index; @lock. */
+	unsigned long nr_ranges;
+	/** @collect_lock: Protects @collect; innermost, taken in notifiers. */
+	spinlock_t collect_lock;
+	/** @collect: Ranges whose memory was unmapped, each with a reference. */
+	struct list_head collect;
+	/** @collect_work: Removes the ranges in @collect. */
+	struct work_struct collect_work;
+};
+
+/**
+ * struct msvm_slot_entry - Which slot an entry of the pages array is for.
+ */
+struct msvm_slot_entry {
+	/** @slot: Slot number or MSVM_SLOT_NONE; notifier lock. */
+	u8 slot;
+	/** @cap: Entries that dma_addr of the pages has room for; range mutex. */
+	u32 cap;
+};
+
+/**
+ * struct drm_msvm_range - Part of a shard that is walked and mapped as a whole.
+ */
+struct drm_msvm_range {
+	/** @base: The kernel's range. */
+	struct drm_gpusvm_range base;
+	/** @lock: The range mutex. */
+	struct mutex lock;
+	/** @removed: No longer in the tree; range mutex. */
+	bool removed;
+	/** @indexed: Is in the shard's index; shard lock. */
+	bool indexed;
+	/**
+	 * @runs_valid: @runs describes the memory as it is. Set under the
+	 * notifier lock for reading and the range mutex, cleared by every
+	 * overlapping invalidation. A mapped slot implies it.
+	 */
+	bool runs_valid;
+	/** @runs_writable: All of @runs may be written; as @runs_valid. */
+	bool runs_writable;
+	/**
+	 * @written: Some device could write since @runs became valid, so the
+	 * pages must be marked dirty before it is cleared. Set under the
+	 * notifier lock for reading, cleared for writing.
+	 */
+	bool written;
+	/** @nr_slots: Entries of @pages and @entries in use; as @pages. */
+	u8 nr_slots;
+	/** @cap_slots: Entries they have room for; as @pages. */
+	u8 cap_slots;
+	/**
+	 * @seq: Overlapping invalidations so far; notifier lock. A walk is
+	 * good if this did not change since before it. mmu_interval_read_retry()
+	 * would do as well but fails also for the rest of the notifier's window.
+	 */
+	unsigned long seq;
+	/**
+	 * @pages: One entry a slot that mapped the range, contiguous.
+	 * Moved under the range mutex and the notifier lock for writing.
+	 */
+	struct drm_gpusvm_pages *pages;
+	/** @entries: What each of @pages is for; as @pages. */
+	struct msvm_slot_entry *entries;
+	/** @inline_pages: Storage of @pages while one slot is enough. */
+	struct drm_gpusvm_pages inline_pages[MSVM_INLINE_SLOTS];
+	/** @inline_entries: Storage of @entries, likewise. */
+	struct msvm_slot_entry inline_entries[MSVM_INLINE_SLOTS];
+	/**
+	 * @mapped: Slots whose pages are DMA-mapped. Bits are set under the
+	 * notifier lock for reading and cleared for writing, atomically.
+	 */
+	DECLARE_BITMAP(mapped, DRM_MSVM_MAX_MEMBERS);
+	/** @bound: Slots whose device may have PTEs; as @mapped. */
+	DECLARE_BITMAP(bound, DRM_MSVM_MAX_MEMBERS);
+	/** @writable: Slots whose mapping can be written; as @mapped. */
+	DECLARE_BITMAP(writable, DRM_MSVM_MAX_MEMBERS);
+	/**
+	 * @runs: Result of the last walk, one word for each physically
+	 * contiguous power-of-two run, see msvm_run_*(). Range mutex.
+	 */
+	u64 *runs;
+	/** @nr_runs: Number of @runs; as @runs. */
+	u32 nr_runs;
+	/** @cap_runs: Room in @runs; range mutex. */
+	u32 cap_runs;
+	/** @collect_link: Entry in &msvm_shard.collect. */
+	struct list_head collect_link;
+	/** @rcu: Delays freeing for lookups under RCU. */
+	struct rcu_head rcu;
+};
+
+/* A run: 2^order pages from a page frame on. */
+#define MSVM_RUN_ORDER_SHIFT	56
+#define MSVM_RUN_PFN_MASK	(BIT_ULL(MSVM_RUN_ORDER_SHIFT) - 1)
+
+static inline u64 msvm_run_encode(unsigned long pfn, unsigned int order)
+{
+	return pfn | (u64)order << MSVM_RUN_ORDER_SHIFT;
+}
+
+static inline unsigned long msvm_run_pfn(u64 run)
+{
+	return run & MSVM_RUN_PFN_MASK;
+}
+
+static inline unsigned int msvm_run_order(u64 run)
+{
+	return run >> MSVM_RUN_ORDER_SHIFT;
+}
+
+static inline struct msvm_shard *to_msvm_shard(struct drm_gpusvm *gpusvm)
+{
+	return container_of(gpusvm, struct msvm_shard, gpusvm);
+}
+
+static inline struct drm_msvm_range *
+to_msvm_range(struct drm_gpusvm_range *range)
+{
+	return container_of(range, struct drm_msvm_range, base);
+}
+
+static inline struct msvm_shard *msvm_range_shard(struct drm_msvm_range *range)
+{
+	return to_msvm_shard(range->base.gpusvm);
+}
+
+static inline struct drm_msvm *msvm_range_context(struct drm_msvm_range *range)
+{
+	return msvm_range_shard(range)->msvm;
+}
+
+static inline unsigned long msvm_range_npages(struct drm_msvm_range *range)
+{
+	return drm_gpusvm_range_size(&range->base) >> PAGE_SHIFT;
+}
+
+/* Set under the notifier lock with WRITE_ONCE(); a hint without it. */
+static inline bool msvm_range_unmapped(struct drm_msvm_range *range)
+{
+	struct drm_gpusvm_range_flags flags = {
+		.__flags = READ_ONCE(range->base.flags.__flags),
+	};
+
+	return flags.unmapped;
+}
+
+/* msvm_context.c */
+extern struct mutex msvm_contexts_lock;
+struct drm_msvm *msvm_context_get(struct mm_struct *mm);
+void msvm_context_put(struct drm_msvm *msvm);
+void msvm_context_for_each(void (*fn)(struct drm_msvm *msvm, void *data),
+			   void *data);
+
+/* msvm_device.c */
+void msvm_device_for_each(void (*fn)(struct drm_msvm_device *dev, void *data),
+			  void *data);
+
+/* msvm_shard.c */
+struct msvm_shard *msvm_shard_get(struct drm_msvm *msvm, unsigned long addr);
+void msvm_shard_destroy(struct msvm_shard *shard);
+void msvm_shard_collect(struct msvm_shard *shard);
+void msvm_shard_queue_collect(struct msvm_shard *shard);
+bool msvm_shard_try_remove(struct msvm_shard *shard,
+			   struct drm_msvm_range *range);
+
+/* msvm_range.c */
+int msvm_range_cache_init(void);
+void msvm_range_cache_exit(void);
+struct drm_gpusvm_range *msvm_range_alloc(struct drm_gpusvm *gpusvm);
+void msvm_range_free(struct drm_gpusvm_range *base);
+struct drm_msvm_range *msvm_range_lookup(struct msvm_shard *shard,
+					 unsigned long addr);
+struct drm_msvm_range *msvm_range_create(struct msvm_shard *shard,
+					 struct drm_msvm_member *member,
+					 unsigned long addr,
+					 unsigned long chunk);
+void msvm_range_unindex(struct msvm_shard *shard, struct drm_msvm_range *range);
+int msvm_range_add_slot(struct drm_msvm_range *range,
+			struct drm_msvm_member *member);
+int msvm_range_find_slot(struct drm_msvm_range *range, u8 slot);
+void msvm_range_put(struct drm_msvm_range *range);
+
+/* msvm_walk.c */
+int msvm_walk(struct drm_msvm_range *range, bool write);
+
+/* msvm_map.c */
+int msvm_map_reserve(struct drm_msvm_range *range, int idx);
+int msvm_map(struct drm_msvm_range *range, int idx);
+void msvm_unmap_unbound(struct drm_msvm_range *range, int idx);
+void msvm_unmap(struct drm_msvm_range *range, int idx);
+void msvm_mark_dirty(struct drm_msvm_range *range);
+
+/* msvm_invalidate.c */
+void msvm_invalidate(struct drm_gpusvm *gpusvm,
+		     struct drm_gpusvm_notifier *notifier,
+		     const struct mmu_notifier_range *mmu_range);
+void msvm_zap_wait(struct drm_msvm_member *member, u64 ticket);
+void msvm_range_drop_slot(struct drm_msvm_range *range, unsigned int slot);
+void msvm_range_drop_all(struct drm_msvm_range *range);
+
+/* msvm_debugfs.c */
+void msvm_debugfs_init(void);
+void msvm_debugfs_exit(void);
+void msvm_debugfs_add(struct drm_msvm *msvm);
+void msvm_debugfs_remove(struct drm_msvm *msvm);
+
+#endif /* __MSVM_INTERNAL_H__ */

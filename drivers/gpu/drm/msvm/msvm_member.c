@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Members: a device's VM joins the address space of a process and leaves it, at
+ * any time, while other members fault. A join touches no range; a leave takes
+ * the leaving device's mappings out of each.
+ */
+#include <linux/mm.h>
+#include <linux/sched.h>
+
+#include "msvm_internal.h"
+#include "msvm_trace.h"
+
+/**
+ * drm_msvm_join() - Make a VM a member of the caller's address space.
+ * @member: The member, embedded in the driver's VM; contents are overwritten.
+ * @dev: The VM's device, registered.
+ * @va_start: First address the VM can map, page aligned.
+ * @va_end: End of the addresses it can map, exclusive, page aligned.
+ *
+ * The address space is that of the calling task (current->mm) from now on,
+ * whoever calls later and from where: a driver must refuse work from tasks with
+ * another mm itself if the memory it gives access to is to stay the caller's.
+ * An exec by the process leaves the member with the old, dying mm.
+ *
+ * Context: Sleeps. Process context with an mm. The caller holds no lock that
+ * any of the device's operations takes.
+ *
+ * Return: 0; -EINVAL: the window is empty or not page aligned, or the task has
+ * no mm; -ENOSPC: the address space has DRM_MSVM_MAX_MEMBERS already; -ENOMEM.
+ */
+int drm_msvm_join(struct drm_msvm_member *member, struct drm_msvm_device *dev,
+		  u64 va_start, u64 va_end)
+{
+	struct drm_msvm *msvm;
+	unsigned int slot;
+
+	if (!current->mm || va_start >= va_end ||
+	    !PAGE_ALIGNED(va_start) || !PAGE_ALIGNED(va_end))
+		return -EINVAL;
+
+	msvm = msvm_context_get(current->mm);
+	if (IS_ERR(msvm))
+		return PTR_ERR(msvm);
+
+	memset(member, 0, sizeof(*member));
+	member->msvm = msvm;
+	member->dev = dev;
+	member->va_start = va_start;
+	member->va_end = va_end;
+
+	mutex_lock(&msvm->lock);
+	slot = find_first_zero_bit(msvm->slots, DRM_MSVM_MAX_MEMBERS);
+	if (slot == DRM_MSVM_MAX_MEMBERS) {
+		mutex_unlock(&msvm->lock);
+		msvm_context_put(msvm);
+		return -ENOSPC;
+	}
+	member->slot = slot;
+	__set_bit(slot, msvm->slots);
+	msvm->members[slot] = member;
+	msvm->nr_members++;
+	mutex_unlock(&msvm->lock);
+
+	atomic_inc(&dev->members);
+	trace_msvm_join(msvm->id, slot);
+	return 0;
+}
+EXPORT_SYMBOL_GPL(drm_msvm_join);
+
+/* Take a leaving member out of one range, and give its entry back. */
+static void msvm_leave_range(struct drm_msvm_range *range,
+			     struct drm_msvm_member *member)
+{
+	struct drm_gpusvm *gpusvm = range->base.gpusvm;
+	struct drm_pagemap_addr *dma_addr = NULL;
+	int idx;
+
+	msvm_range_drop_slot(range, member->slot);
+
+	down_write(&gpusvm->notifier_lock);
+	idx = msvm_range_find_slot(range, member->slot);
+	if (idx >= 0) {
+		dma_addr = range->pages[idx].dma_addr;
+		msvm_stat_bytes(member->msvm, -(s64)(range->entries[idx].cap *
+						     sizeof(*dma_addr)));
+		/* No device: all of drm_gpusvm's teardown skips the entry. */
+		memset(&range->pages[idx], 0, sizeof(range->pages[idx]));
+		range->entries[idx].slot = MSVM_SLOT_NONE;
+		range->entries[idx].cap = 0;
+	}
+	up_write(&gpusvm->notifier_lock);
+	kvfree(dma_addr);
+}
+
+/*
+ * Ranges that come into being meanwhile can't get the slot, so one pass sees
+ * all that matter. No lock is held from one range to the next.
+ */
+static void msvm_leave_shard(struct msvm_shard *shard,
+			     struct drm_msvm_member *member)
+{
+	unsigned long start = shard->start, index = 0;
+	struct drm_msvm_range *range;
+
+	for (;;) {
+		rcu_read_lock();
+		range = xa_find(&shard->index, &index, ULONG_MAX, XA_PRESENT);
+		if (range && !kref_get_unless_zero(&range->base.refcount)) {
+			/* On its way out, and unmapped before that. */
+			index++;
+			rcu_read_unlock();
+			continue;
+		}
+		rcu_read_unlock();
+		if (!range)
+			return;
+
+		msvm_leave_range(range, member);
+		index = (drm_gpusvm_range_end(&range->base) - start) >>
+			PAGE_SHIFT;
+		msvm_range_put(range);
+		cond_resched();
+	}
+}
+
+/**
+ * drm_msvm_leave() - Take a member out of its address space.
+ * @member: The member.
+ *
+ * When it returns the device has no mapping through the member, none of the
+ * member's operations is being called or will be, and the driver may free it.
+ * The other members notice nothing.
+ *
+ * Context: Sleeps. The caller holds no lock that any of the member's
+ * operations takes. No drm_msvm_handle_fault() of this member is under way or
+ * starts: the driver has stopped its GPU's work in this VM before.
+ */
+void drm_msvm_leave(struct drm_msvm_member *member)
+{
+	struct drm_msvm *msvm = member->msvm;
+	struct msvm_shard *shard;
+	unsigned long index;
+
+	WRITE_ONCE(member->leaving, true);
+	trace_msvm_leave(msvm->id, member->slot);
+
+	xa_for_each(&msvm->shards, index, shard)
+		msvm_leave_shard(shard, member);
+
+	mutex_lock(&msvm->lock);
+	msvm->members[member->slot] = NULL;
+	__clear_bit(member->slot, msvm->slots);
+	msvm->nr_members--;
+	mutex_unlock(&msvm->lock);
+
+	atomic_dec(&member->dev->members);
+	member->msvm = NULL;
+	msvm_context_put(msvm);
+}
+EXPORT_SYMBOL_GPL(drm_msvm_leave);
+
+/**
+ * drm_msvm_member_info() - Size and counters of a member's address space.
+ * @member: The member.
+ * @info: Filled in; a snapshot whose figures may be of slightly different times.
+ *
+ * Context: Any that is not atomic; the member has not left.
+ */
+void drm_msvm_member_info(struct drm_msvm_member *member,
+			  struct drm_msvm_info *info)
+{
+	struct drm_msvm *msvm = member->msvm;
+	struct msvm_stats __percpu *stats = msvm->stats;
+
+	*info = (struct drm_msvm_info) {
+		.id = msvm->id,
+		.members = READ_ONCE(msvm->nr_members),
+		.faults = msvm_stat_read(stats, MSVM_STAT_FAULTS),
+		.walks = msvm_stat_read(stats, MSVM_STAT_HMM_WALKS),
+		.walks_saved = msvm_stat_read(stats, MSVM_STAT_WALKS_SAVED),
+		.invalidations = msvm_stat_read(stats, MSVM_STAT_INVALIDATIONS),
+		.ranges = atomic_long_read(&msvm->nr_ranges),
+		.notifiers = atomic_long_read(&msvm->nr_notifiers),
+		.bytes = msvm_stat_read_bytes(stats),
+	};
+}
+EXPORT_SYMBOL_GPL(drm_msvm_member_info);

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Shards: windows of an address space, each a drm_gpusvm with locks of its own,
+ * and the collector, which removes ranges whose memory was unmapped.
+ *
+ * A notifier can't remove a range (that needs the shard lock), so it queues it
+ * here. Whoever finds such a range busy leaves it on the list; the one that
+ * made it busy starts the collector again when done. Nobody waits.
+ */
+#include <linux/mm.h>
+#include <linux/slab.h>
+
+#include "msvm_internal.h"
+#include "msvm_trace.h"
+
+static const unsigned long msvm_chunk_sizes[] = DRM_MSVM_CHUNK_SIZES;
+
+static const struct drm_gpusvm_ops msvm_gpusvm_ops = {
+	.range_alloc = msvm_range_alloc,
+	.range_free = msvm_range_free,
+	.invalidate = msvm_invalidate,
+};
+
+static void msvm_collect_work(struct work_struct *work)
+{
+	msvm_shard_collect(container_of(work, struct msvm_shard, collect_work));
+}
+
+static struct msvm_shard *msvm_shard_create(struct drm_msvm *msvm,
+					    unsigned long index)
+{
+	struct msvm_shard *shard;
+	int err;
+
+	lockdep_assert_held(&msvm->lock);
+
+	shard = kzalloc_obj(*shard);
+	if (!shard)
+		return ERR_PTR(-ENOMEM);
+
+	shard->msvm = msvm;
+	shard->start = index * DRM_MSVM_NOTIFIER_SIZE;
+	mutex_init(&shard->lock);
+	xa_init(&shard->index);
+	spin_lock_init(&shard->collect_lock);
+	INIT_LIST_HEAD(&shard->collect);
+	INIT_WORK(&shard->collect_work, msvm_collect_work);
+
+	err = drm_gpusvm_init(&shard->gpusvm, "drm_msvm", msvm->mm,
+			      shard->start, DRM_MSVM_NOTIFIER_SIZE,
+			      DRM_MSVM_NOTIFIER_SIZE, &msvm_gpusvm_ops,
+			      msvm_chunk_sizes, ARRAY_SIZE(msvm_chunk_sizes));
+	if (err)
+		goto err_free;
+	drm_gpusvm_driver_set_lock(&shard->gpusvm, &shard->lock);
+
+	/* Publishes the initialised shard to lookups without the lock. */
+	err = xa_err(xa_store(&msvm->shards, index, shard, GFP_KERNEL));
+	if (err)
+		goto err_fini;
+	msvm_stat_bytes(msvm, sizeof(*shard));
+
+	return shard;
+
+err_fini:
+	mutex_lock(&shard->lock);
+	drm_gpusvm_fini(&shard->gpusvm);
+	mutex_unlock(&shard->lock);
+err_free:
+	mutex_destroy(&shard->lock);
+	kfree(shard);
+	return ERR_PTR(err);
+}
+
+/*
+ * Find or create the shard of @addr. A shard is created only where the process
+ * has memory: a GPU that runs wild must not fill the kernel with shards.
+ *
+ * Context: sleeps; may take the context lock and mmap_lock. The caller holds a
+ * reference to the mm's users.
+ *
+ * Return: the shard; -EFAULT: no memory at @addr; -ENOMEM.
+ */
+struct msvm_shard *msvm_shard_get(struct drm_msvm *msvm, unsigned long addr)
+{
+	unsigned long index = addr / DRM_MSVM_NOTIFIER_SIZE;
+	struct msvm_shard *shard;
+	bool mapped;
+
+	shard = xa_load(&msvm->shards, index);
+	if (shard)
+		return shard;
+
+	mmap_read_lock(msvm->mm);
+	mapped = vma_lookup(msvm->mm, addr);
+	mmap_read_unlock(msvm->mm);
+	if (!mapped)
+		return ERR_PTR(-EFAULT);
+
+	mutex_lock(&msvm->lock);
+	shard = xa_load(&msvm->shards, index);
+	if (!shard)
+		shard = msvm_shard_create(msvm, index);
+	mutex_unlock(&msvm->lock);
+
+	return shard;
+}
+
+/*
+ * Unmap a range from all devices and remove it. Context: sleeps, shard lock
+ * held. The caller has a reference.
+ *
+ * Return: false if a fault is being served in the range; it starts the
+ * collector when done.
+ */
+bool msvm_shard_try_remove(struct msvm_shard *shard,
+			   struct drm_msvm_range *range)
+{
+	lockdep_assert_held(&shard->lock);
+
+	if (!mutex_trylock(&range->lock))
+		return false;
+
+	if (!range->removed) {
+		range->removed = true;
+		down_write(&shard->gpusvm.notifier_lock);
+		msvm_range_drop_all(range);
+		up_write(&shard->gpusvm.notifier_lock);
+		msvm_range_unindex(shard, range);
+		drm_gpusvm_range_remove(&shard->gpusvm, &range->base);
+	}
+	mutex_unlock(&range->lock);
+
+	return true;
+}
+
+/* Start the collector. Any context that is not atomic. */
+void msvm_shard_queue_collect(struct msvm_shard *shard)
+{
+	queue_work(system_dfl_wq, &shard->collect_work);
+}
+
+/*
+ * Remove all ranges of a shard whose memory was unmapped, but those in which a
+ * fault is being served. Context: sleeps; takes the shard lock.
+ */
+void msvm_shard_collect(struct msvm_shard *shard)
+{
+	struct drm_msvm_range *range, *next;
+	LIST_HEAD(todo);
+
+	mutex_lock(&shard->lock);
+	spin_lock(&shard->collect_lock);
+	list_splice_init(&shard->collect, &todo);
+	spin_unlock(&shard->collect_lock);
+
+	list_for_each_entry_safe(range, next, &todo, collect_link) {
+		bool removed = msvm_shard_try_remove(shard, range);
+
+		spin_lock(&shard->collect_lock);
+		if (removed)
+			list_del_init(&range->collect_link);
+		else
+			list_move_tail(&range->collect_link, &shard->collect);
+		spin_unlock(&shard->collect_lock);
+		if (removed) {
+			msvm_stat_inc(shard->msvm, MSVM_STAT_RANGES_COLLECTED);
+			msvm_range_put(range);
+		}
+	}
+	mutex_unlock(&shard->lock);
+}
+
+/*
+ * Free a shard and its ranges. All members have left, so no device maps
+ * anything and no fault is under way. Context: sleeps. Cannot fail.
+ */
+void msvm_shard_destroy(struct msvm_shard *shard)
+{
+	struct drm_msvm_range *range, *next;
+	unsigned long index;
+
+	cancel_work_sync(&shard->collect_work);
+
+	mutex_lock(&shard->lock);
+	xa_for_each(&shard->index, index, range) {
+		down_write(&shard->gpusvm.notifier_lock);
+		msvm_range_drop_all(range);
+		up_write(&shard->gpusvm.notifier_lock);
+		msvm_range_unindex(shard, range);
+	}
+	/* Removes the notifiers first: no invalidation comes after it. */
+	drm_gpusvm_fini(&shard->gpusvm);
+	mutex_unlock(&shard->lock);
+
+	/* A notifier may have queued one until just now. */
+	cancel_work_sync(&shard->collect_work);
+	list_for_each_entry_safe(range, next, &shard->collect, collect_link) {
+		list_del_init(&range->collect_link);
+		msvm_range_put(range);
+	}
+
+	xa_destroy(&shard->index);
+	mutex_destroy(&shard->lock);
+	msvm_stat_bytes(shard->msvm, -(s64)sizeof(*shard));
+	kfree(shard);
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * Per-CPU counters: what is counted, and how to count it.
+ */
+#ifndef __MSVM_STATS_H__
+#define __MSVM_STATS_H__
+
+#include <linux/percpu.h>
+#include <linux/types.h>
+
+struct drm_msvm;
+struct seq_file;
+
+/* A counter; its name is in msvm_stat_names[], in the same order. */
+enum msvm_stat {
+	/* Calls of drm_msvm_handle_fault(). */
+	MSVM_STAT_FAULTS,
+	/* Faults that found their range being served for another. */
+	MSVM_STAT_FAULTS_MERGED,
+	/* Faults that found their access already allowed. */
+	MSVM_STAT_SPURIOUS,
+	/* Successful walks of the CPU page table. */
+	MSVM_STAT_HMM_WALKS,
+	/* Pages those walks covered. */
+	MSVM_STAT_WALK_PAGES,
+	/* Mappings made from an earlier walk's result. */
+	MSVM_STAT_WALKS_SAVED,
+	/* DMA mappings of one range for one device. */
+	MSVM_STAT_MAPS,
+	/* Pages those mappings covered. */
+	MSVM_STAT_MAP_PAGES,
+	/* Successful calls of the bind operation. */
+	MSVM_STAT_BINDS,
+	/* Read-only mappings replaced by writable ones. */
+	MSVM_STAT_UPGRADES,
+	/* Notifier callbacks that hit at least one range. */
+	MSVM_STAT_INVALIDATIONS,
+	/* Calls of the zap operation. */
+	MSVM_STAT_ZAPS,
+	/* Members cut off because a shoot-down was not answered. */
+	MSVM_STAT_WEDGED,
+	/* Ranges inserted. */
+	MSVM_STAT_RANGES_CREATED,
+	/* Ranges removed after their memory was unmapped. */
+	MSVM_STAT_RANGES_COLLECTED,
+	/* Ranges dropped to serve the fault by a smaller one. */
+	MSVM_STAT_SPLITS,
+	/* Times a fault started over because the CPU side changed. */
+	MSVM_STAT_RETRIES,
+	/* Faults that failed, by errno. */
+	MSVM_STAT_ERRORS_EFAULT,
+	MSVM_STAT_ERRORS_EACCES,
+	MSVM_STAT_ERRORS_ENOMEM,
+	MSVM_STAT_ERRORS_EBUSY,
+	MSVM_STAT_ERRORS_EIO,
+	MSVM_STAT_ERRORS_OTHER,
+	MSVM_STAT_COUNT
+};
+
+/**
+ * struct msvm_stats - One CPU's share of the counters.
+ * @count: Event counters, indexed by enum msvm_stat.
+ * @bytes: Bytes of bookkeeping allocated less those freed on this CPU; only
+ *	the sum over all CPUs means something.
+ */
+struct msvm_stats {
+	u64 count[MSVM_STAT_COUNT];
+	s64 bytes;
+};
+
+void msvm_stat_add(struct drm_msvm *msvm, enum msvm_stat stat, u64 n);
+void msvm_stat_bytes(struct drm_msvm *msvm, s64 bytes);
+u64 msvm_stat_read(const struct msvm_stats __percpu *stats, enum msvm_stat stat);
+s64 msvm_stat_read_bytes(const struct msvm_stats __percpu *stats);
+void msvm_stat_error(struct drm_msvm *msvm, int err);
+void msvm_stats_show(struct seq_file *m, const struct msvm_stats __percpu *stats);
+
+int msvm_stats_init(void);
+void msvm_stats_exit(void);
+const struct msvm_stats __percpu *msvm_stats_global(void);
+
+static inline void msvm_stat_inc(struct drm_msvm *msvm, enum msvm_stat stat)
+{
+	msvm_stat_add(msvm, stat, 1);
+}
+
+#endif /* __MSVM_STATS_H__ */

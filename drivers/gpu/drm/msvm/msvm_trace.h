@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * Trace events, TRACE_SYSTEM drm_msvm. "ctx" is the number of the address space
+ * in debugfs, "slot" that of the member in it; addresses are hexadecimal, end
+ * addresses exclusive. Verbs that take time have a start and an end event.
+ */
+#undef TRACE_SYSTEM
+#define TRACE_SYSTEM drm_msvm
+
+#if !defined(__MSVM_TRACE_H__) || defined(TRACE_HEADER_MULTI_READ)
+#define __MSVM_TRACE_H__
+
+#include <linux/tracepoint.h>
+
+#include <drm/drm_msvm.h>
+
+TRACE_DEFINE_ENUM(DRM_MSVM_ACCESS_READ);
+TRACE_DEFINE_ENUM(DRM_MSVM_ACCESS_WRITE);
+TRACE_DEFINE_ENUM(DRM_MSVM_ACCESS_ATOMIC);
+
+#define show_msvm_access(access) \
+	__print_symbolic(access, \
+			 { DRM_MSVM_ACCESS_READ, "read" }, \
+			 { DRM_MSVM_ACCESS_WRITE, "write" }, \
+			 { DRM_MSVM_ACCESS_ATOMIC, "atomic" })
+
+DECLARE_EVENT_CLASS(msvm_member,
+	TP_PROTO(u32 ctx, u32 slot),
+	TP_ARGS(ctx, slot),
+	TP_STRUCT__entry(
+		__field(u32, ctx)
+		__field(u32, slot)
+	),
+	TP_fast_assign(
+		__entry->ctx = ctx;
+		__entry->slot = slot;
+	),
+	TP_printk("ctx=%u slot=%u", __entry->ctx, __entry->slot)
+);
+
+DEFINE_EVENT(msvm_member, msvm_join,
+	TP_PROTO(u32 ctx, u32 slot),
+	TP_ARGS(ctx, slot));
+
+DEFINE_EVENT(msvm_member, msvm_leave,
+	TP_PROTO(u32 ctx, u32 slot),
+	TP_ARGS(ctx, slot));
+
+TRACE_EVENT(msvm_fault_start,
+	TP_PROTO(u32 ctx, u32 slot, u64 addr, u32 access),
+	TP_ARGS(ctx, slot, addr, access),
+	TP_STRUCT__entry(
+		__field(u32, ctx)
+		__field(u32, slot)
+		__field(u64, addr)
+		__field(u32, access)
+	),
+	TP_fast_assign(
+		__entry->ctx = ctx;
+		__entry->slot = slot;
+		__entry->addr = addr;
+		__entry->access = access;
+	),
+	TP_printk("ctx=%u slot=%u addr=%#llx access=%s", __entry->ctx,
+		  __entry->slot, __entry->addr,
+		  show_msvm_access(__entry->access))
+);
+
+TRACE_EVENT(msvm_fault_end,
+	TP_PROTO(u32 ctx, u32 slot, u64 addr, u32 access, int ret),
+	TP_ARGS(ctx, slot, addr, access, ret),
+	TP_STRUCT__entry(
+		__field(u32, ctx)
+		__field(u32, slot)
+		__field(u64, addr)
+		__field(u32, access)
+		__field(int, ret)
+	),
+	TP_fast_assign(
+		__entry->ctx = ctx;
+		__entry->slot = slot;
+		__entry->addr = addr;
+		__entry->access = access;
+		__entry->ret = ret;
+	),
+	TP_printk("ctx=%u slot=%u addr=%#llx access=%s ret=%d", __entry->ctx,
+		  __entry->slot, __entry->addr,
+		  show_msvm_access(__entry->access), __entry->ret)
+);
+
+TRACE_EVENT(msvm_walk_start,
+	TP_PROTO(u32 ctx, u64 start, u64 end, bool write),
+	TP_ARGS(ctx, start, end, write),
+	TP_STRUCT__entry(
+		__field(u32, ctx)
+		__field(u64, start)
+		__field(u64, end)
+		__field(bool, write)
+	),
+	TP_fast_assign(
+		__entry->ctx = ctx;
+		__entry->start = start;
+		__entry->end = end;
+		__entry->write = write;
+	),
+	TP_printk("ctx=%u start=%#llx end=%#llx write=%d", __entry->ctx,
+		  __entry->start, __entry->end, __entry->write)
+);
+
+TRACE_EVENT(msvm_walk_end,
+	TP_PROTO(u32 ctx, u64 start, u64 end, unsigned long runs, int ret),
+	TP_ARGS(ctx, start, end, runs, ret),
+	TP_STRUCT__entry(
+		__field(u32, ctx)
+		__field(u64, start)
+		__field(u64, end)
+		__field(unsigned long, runs)
+		__field(int, ret)
+	),
+	TP_fast_assign(
+		__entry->ctx = ctx;
+		__entry->start = start;
+		__entry->end = end;
+		__entry->runs = runs;
+		__entry->ret = ret;
+	),
+	TP_printk("ctx=%u start=%#llx end=%#llx runs=%lu ret=%d",
+		  __entry->ctx, __entry->start, __entry->end, __entry->runs,
+		  __entry->ret)
+);
+
+TRACE_EVENT(msvm_map,
+	TP_PROTO(u32 ctx, u32 slot, u64 start, u64 end, u32 entries,
+		 bool writable, int ret),
+	TP_ARGS(ctx, slot, start, end, entries, writable, ret),
+	TP_STRUCT__entry(
+		__field(u32, ctx)
+		__field(u32, slot)
+		__field(u64, start)
+		__field(u64, end)
+		__field(u32, entries)
+		__field(bool, writable)
+		__field(int, ret)
+	),
+	TP_fast_assign(
+		__entry->ctx = ctx;
+		__entry->slot = slot;
+		__entry->start = start;
+		__entry->end = end;
+		__entry->entries = entries;
+		__entry->writable = writable;
+		__entry->ret = ret;
+	),
+	TP_printk("ctx=%u slot=%u start=%#llx end=%#llx entries=%u writable=%d ret=%d",
+		  __entry->ctx, __entry->slot, __entry->start, __entry->end,
+		  __entry->entries, __entry->writable, __entry->ret)
+);
+
+TRACE_EVENT(msvm_invalidate_start,
+	TP_PROTO(u32 ctx, u64 start, u64 end, u32 event),
+	TP_ARGS(ctx, start, end, event),
+	TP_STRUCT__entry(
+		__field(u32, ctx)
+		__field(u64, start)
+		__field(u64, end)
+		__field(u32, event)
+	),
+	TP_fast_assign(
+		__entry->ctx = ctx;
+		__entry->start = start;
+		__entry->end = end;
+		__entry->event = event;
+	),
+	TP_printk("ctx=%u start=%#llx end=%#llx event=%u", __entry->ctx,
+		  __entry->start, __entry->end, __entry->event)
+);
+
+TRACE_EVENT(msvm_invalidate_end,
+	TP_PROTO(u32 ctx, u64 start, u64 end, u32 ranges, u32 slots),
+	TP_ARGS(ctx, start, end, ranges, slots),
+	TP_STRUCT__entry(
+		__field(u32, ctx)
+		__field(u64, start)
+		__field(u64, end)
+		__field(u32, ranges)
+		__field(u32, slots)
+	),
+	TP_fast_assign(
+		__entry->ctx = ctx;
+		__entry->start = start;
+		__entry->end = end;
+		__entry->ranges = ranges;
+		__entry->slots = slots;
+	),
+	TP_printk("ctx=%u start=%#llx end=%#llx ranges=%u slots=%u",
+		  __entry->ctx, __entry->start, __entry->end,
+		  __entry->ranges, __entry->slots)
+);
+
+#endif /* __MSVM_TRACE_H__ */
+
+#undef TRACE_INCLUDE_PATH
+#define TRACE_INCLUDE_PATH .
+#undef TRACE_INCLUDE_FILE
+#define TRACE_INCLUDE_FILE msvm_trace
+#include <trace/define_trace.h>

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * The walk of the CPU page table for a range, and its result: a compact list of
+ * physically contiguous runs that serves every device until the next
+ * invalidation.
+ */
+#include <linux/hmm.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+
+#include "msvm_internal.h"
+#include "msvm_trace.h"
+
+/*
+ * Pages from entry @i on that are contiguous because one CPU page-table entry
+ * maps them: what is left of it after the page of entry @i.
+ */
+static unsigned long msvm_pfn_span(unsigned long hmm_pfn)
+{
+	unsigned long size = 1UL << hmm_pfn_to_map_order(hmm_pfn);
+
+	return size - ((hmm_pfn & ~HMM_PFN_FLAGS) & (size - 1));
+}
+
+/* Append @n contiguous pages to @runs in powers of two, largest first. */
+static unsigned long msvm_emit_runs(u64 *runs, unsigned long nr,
+				    unsigned long pfn, unsigned long n)
+{
+	while (n) {
+		unsigned int order = ilog2(n);
+
+		runs[nr++] = msvm_run_encode(pfn, order);
+		pfn += 1UL << order;
+		n -= 1UL << order;
+	}
+	return nr;
+}
+
+/*
+ * Turn @npages HMM pfns into runs, in place: a run takes one word and stands
+ * for one page or more, so the output never overtakes the input.
+ */
+static unsigned long msvm_compact(unsigned long *pfns, unsigned long npages,
+				  bool *writable)
+{
+	unsigned long first = pfns[0] & ~HMM_PFN_FLAGS;
+	unsigned long count = 0, nr = 0, i, span;
+	bool all = true;
+
+	for (i = 0; i < npages; i += span) {
+		unsigned long pfn = pfns[i] & ~HMM_PFN_FLAGS;
+
+		span = min(msvm_pfn_span(pfns[i]), npages - i);
+		all &= !!(pfns[i] & HMM_PFN_WRITE);
+		if (pfn != first + count) {
+			nr = msvm_emit_runs((u64 *)pfns, nr, first, count);
+			first = pfn;
+			count = 0;
+		}
+		count += span;
+	}
+	*writable = all;
+	return msvm_emit_runs((u64 *)pfns, nr, first, count);
+}
+
+/*
+ * Memory of other drivers' devices and FS-DAX can't be mapped like system
+ * pages. Only now, with the result known to be current, may the struct pages be
+ * looked at.
+ */
+static bool msvm_runs_mappable(const u64 *runs, unsigned long nr)
+{
+	unsigned long i;
+
+	for (i = 0; i < nr; i++) {
+		unsigned long pfn = msvm_run_pfn(runs[i]);
+		unsigned long last = pfn + BIT(msvm_run_order(runs[i])) - 1;
+
+		if (is_zone_device_page(pfn_to_page(pfn)) ||
+		    is_zone_device_page(pfn_to_page(last)))
+			return false;
+	}
+	return true;
+}
+
+/* Publish a walk's result unless the memory changed since it began. */
+static int msvm_publish(struct drm_msvm_range *range, const u64 *runs,
+			unsigned long nr, bool writable, unsigned long seq)
+{
+	struct drm_msvm *msvm = msvm_range_context(range);
+	struct drm_gpusvm *gpusvm = range->base.gpusvm;
+	u64 *room = NULL;
+	int err = 0;
+
+	if (nr > range->cap_runs) {
+		room = kvmalloc_array(nr, sizeof(*room), GFP_KERNEL);
+		if (!room)
+			return -ENOMEM;
+	}
+
+	down_read(&gpusvm->notifier_lock);
+	if (msvm_range_unmapped(range) || range->seq != seq) {
+		err = -EAGAIN;
+	} else if (!msvm_runs_mappable(runs, nr)) {
+		err = -EOPNOTSUPP;
+	} else {
+		if (room) {
+			swap(room, range->runs);
+			msvm_stat_bytes(msvm, (nr - range->cap_runs) *
+					(s64)sizeof(*room));
+			range->cap_runs = nr;
+		}
+		memcpy(range->runs, runs, nr * sizeof(*runs));
+		range->nr_runs = nr;
+		range->runs_writable = writable;
+		range->runs_valid = true;
+	}
+	up_read(&gpusvm->notifier_lock);
+	kvfree(room);
+
+	return err;
+}
+
+/*
+ * Fault the memory of a range in and remember where it is.
+ *
+ * Context: sleeps, for as long as the process makes it (userfaultfd); range
+ * mutex held and no lock above it. The caller holds a reference to the mm's
+ * users.
+ *
+ * Return: 0; -EAGAIN: the CPU side changed, try again; -EFAULT or -EPERM: some
+ * page of the range can't be had for this access; -EOPNOTSUPP: some page is of
+ * a kind that can't be mapped; -ENOMEM; -EINTR: the task is being killed.
+ */
+int msvm_walk(struct drm_msvm_range *range, bool write)
+{
+	struct drm_msvm *msvm = msvm_range_context(range);
+	unsigned long npages = msvm_range_npages(range);
+	struct hmm_range hmm = {
+		.notifier = &range->base.notifier->notifier,
+		.start = drm_gpusvm_range_start(&range->base),
+		.end = drm_gpusvm_range_end(&range->base),
+		.default_flags = HMM_PFN_REQ_FAULT |
+				 (write ? HMM_PFN_REQ_WRITE : 0),
+	};
+	unsigned long seq, nr;
+	bool writable;
+	int err;
+
+	lockdep_assert_held(&range->lock);
+
+	/* Zeroed: HMM takes some flags of an entry as input. */
+	hmm.hmm_pfns = kvcalloc(npages, sizeof(*hmm.hmm_pfns), GFP_KERNEL);
+	if (!hmm.hmm_pfns)
+		return -ENOMEM;
+
+	trace_msvm_walk_start(msvm->id, hmm.start, hmm.end, write);
+	seq = READ_ONCE(range->seq);
+	err = hmm_range_fault_unlocked_timeout(&hmm,
+			msecs_to_jiffies(HMM_RANGE_DEFAULT_TIMEOUT));
+	if (err == -EBUSY)
+		err = -EAGAIN;
+	nr = 0;
+	if (!err) {
+		msvm_stat_inc(msvm, MSVM_STAT_HMM_WALKS);
+		msvm_stat_add(msvm, MSVM_STAT_WALK_PAGES, npages);
+		nr = msvm_compact(hmm.hmm_pfns, npages, &writable);
+		err = msvm_publish(range, (u64 *)hmm.hmm_pfns, nr, writable,
+				   seq);
+	}
+	trace_msvm_walk_end(msvm->id, hmm.start, hmm.end, nr, err);
+	kvfree(hmm.hmm_pfns);
+
+	return err;
+}

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: (GPL-2.0-only WITH Linux-syscall-note) OR MIT */
+/*
+ * User-space interface of vsvm, the driver for virtual GPUs that share a
+ * process's address space.  This file is responsible for the layout of every
+ * ioctl and command; the rules it follows are those of the kernel's
+ * Documentation/process/botching-up-ioctls.rst: fixed sizes, explicit padding
+ * that must be zero, unknown flags refused with EINVAL, absolute timeouts.
+ */
+#ifndef _UAPI_VSVM_DRM_H_
+#define _UAPI_VSVM_DRM_H_
+
+#include "drm.h"
+
+#if defined(__cplusplus)
+extern "C" {
+#endif
+
+#define DRM_VSVM_QUERY		0x00
+#define DRM_VSVM_VM_CREATE	0x01
+#define DRM_VSVM_VM_DESTROY	0x02
+#define DRM_VSVM_VM_STATS	0x03
+#define DRM_VSVM_EXEC		0x04
+#define DRM_VSVM_WAIT		0x05
+
+#define DRM_IOCTL_VSVM_QUERY \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_VSVM_QUERY, struct drm_vsvm_query)
+#define DRM_IOCTL_VSVM_VM_CREATE \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_VSVM_VM_CREATE, struct drm_vsvm_vm_create)
+#define DRM_IOCTL_VSVM_VM_DESTROY \
+	DRM_IOW(DRM_COMMAND_BASE + DRM_VSVM_VM_DESTROY, struct drm_vsvm_vm_destroy)
+#define DRM_IOCTL_VSVM_VM_STATS \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_VSVM_VM_STATS, struct drm_vsvm_vm_stats)
+#define DRM_IOCTL_VSVM_EXEC \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_VSVM_EXEC, struct drm_vsvm_exec)
+#define DRM_IOCTL_VSVM_WAIT \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_VSVM_WAIT, struct drm_vsvm_wait)
+
+/* Values of &drm_vsvm_query.param */
+#define DRM_VSVM_PARAM_NUM_ENGINES	0 /* engines of this GPU, numbered from 0 */
+#define DRM_VSVM_PARAM_VA_BITS		1 /* width of a GPU virtual address */
+#define DRM_VSVM_PARAM_GPU_INDEX	2 /* number of this GPU, unique while it exists */
+#define DRM_VSVM_PARAM_MAX_CMDS		3 /* most commands in one exec */
+#define DRM_VSVM_PARAM_MAX_VMS		4 /* most VMs of one open file */
+
+/**
+ * struct drm_vsvm_query - Ask one property of a GPU.
+ * @param: One of DRM_VSVM_PARAM_*.
+ * @pad: Must be zero.
+ * @value: Returned value.
+ *
+ * EINVAL: unknown @param, or @pad not zero.
+ */
+struct drm_vsvm_query {
+	__u32 param;
+	__u32 pad;
+	__u64 value;
+};
+
+/* Values of &drm_vsvm_vm_create.layout */
+#define DRM_VSVM_VM_LAYOUT_MSVM		0 /* through drm_msvm: one address space for all GPUs */
+#define DRM_VSVM_VM_LAYOUT_1TO1		1 /* a drm_gpusvm of its own: the baseline */
+
+/**
+ * struct drm_vsvm_vm_create - Make a VM that mirrors the caller's memory.
+ * @layout: One of DRM_VSVM_VM_LAYOUT_*.
+ * @flags: Must be zero.
+ * @vm_id: Returned handle, never 0, valid in the open file that made it.
+ * @pad: Must be zero.
+ *
+ * The VM belongs to the address space (mm) of the caller for good.  A process
+ * with another mm that holds the file (after fork, or by fd passing) can
+ * query and destroy, but not exec.
+ *
+ * EINVAL: unknown layout, flags or pad not zero.  ENOSPC: too many VMs in this
+ * file, or too many members in this address space.  ENOMEM.  ENODEV: the GPU
+ * is gone.
+ */
+struct drm_vsvm_vm_create {
+	__u32 layout;
+	__u32 flags;
+	__u32 vm_id;
+	__u32 pad;
+};
+
+/**
+ * struct drm_vsvm_vm_destroy - Destroy a VM.
+ * @vm_id: Handle of the VM.
+ * @pad: Must be zero.
+ *
+ * Jobs of the VM that did not complete end with -ECANCELED.
+ *
+ * EINVAL: pad not zero.  ENOENT: no such VM.
+ */
+struct drm_vsvm_vm_destroy {
+	__u32 vm_id;
+	__u32 pad;
+};
+
+/**
+ * struct drm_vsvm_vm_stats - Counters and current size of a VM's SVM state.
+ * @vm_id: Handle of the VM.
+ * @layout: Returned layout of the VM.
+ * @context_id: Returned: for DRM_VSVM_VM_LAYOUT_MSVM the number of the address
+ *	space (the directory below debugfs/drm_msvm/), otherwise 0.
+ * @pad: Must be zero.
+ * @faults: Returned: GPU faults this VM took.
+ * @walks: Returned: walks of the CPU page table (hmm_range_fault()).
+ * @invalidations: Returned: notifier callbacks that hit a range.
+ * @ranges: Returned: live ranges.
+ * @notifiers: Returned: live MMU interval notifiers.
+ * @bytes: Returned: bytes of SVM bookkeeping now held (ranges, notifiers,
+ *	page descriptions and DMA address arrays; not the GPU page table).
+ *
+ * For DRM_VSVM_VM_LAYOUT_MSVM all but @faults describe the address space that
+ * the VM shares with the other GPUs: do not add them up over VMs of one
+ * @context_id.
+ *
+ * EINVAL: pad not zero.  ENOENT: no such VM.
+ */
+struct drm_vsvm_vm_stats {
+	__u32 vm_id;
+	__u32 layout;
+	__u32 context_id;
+	__u32 pad;
+	__u64 faults;
+	__u64 walks;
+	__u64 invalidations;
+	__u64 ranges;
+	__u64 notifiers;
+	__u64 bytes;
+};
+
+/* Values of &drm_vsvm_cmd.op.  All addresses are GPU virtual = process addresses. */
+#define DRM_VSVM_OP_NOP		0
+#define DRM_VSVM_OP_COPY	1  /* @len bytes from @src to @dst; the intervals must not overlap */
+#define DRM_VSVM_OP_FILL	2  /* @len bytes at @dst with the low byte of @arg0 */
+#define DRM_VSVM_OP_LOAD	3  /* @width bytes from @src, zero-extended and stored as u64 at @result */
+#define DRM_VSVM_OP_STORE	4  /* the low @width bytes of @arg0 to @dst */
+#define DRM_VSVM_OP_ADD		5  /* atomic: *dst += arg0; the old value to @result if that is not 0 */
+#define DRM_VSVM_OP_CAS		6  /* atomic: if (*dst == arg0) *dst = arg1; the old value to @result if not 0 */
+#define DRM_VSVM_OP_XCHG	7  /* atomic: *dst = arg0; the old value to @result if that is not 0 */
+#define DRM_VSVM_OP_SUM		8  /* atomically add the sum of the bytes of [src, src+len) to the u64 at @dst */
+#define DRM_VSVM_OP_HISTOGRAM	9  /* atomically add the counts of each byte value in [src, src+len) to u64 dst[256] */
+#define DRM_VSVM_OP_CHASE	10 /* p = src; arg0 times: p = *(u64 *)p; the last p as u64 to @result */
+#define DRM_VSVM_OP_WAIT_VALUE	11 /* until (*(width *)src & arg1) == arg0; -ETIMEDOUT after @timeout_ns (0: no limit) */
+
+/**
+ * struct drm_vsvm_cmd - One command of a job.
+ * @op: One of DRM_VSVM_OP_*.
+ * @width: 4 or 8: operand size of STORE, LOAD, ADD, CAS, XCHG and WAIT_VALUE
+ *	(LOAD and STORE take 1 and 2 as well); 0 for the others.  Operands of
+ *	atomics and WAIT_VALUE must be aligned to @width, @dst of SUM and
+ *	HISTOGRAM, the pointers of CHASE and @result to 8.
+ * @dst: Destination address, 0 if not used.
+ * @src: Source address, 0 if not used.
+ * @len: Length in bytes, 0 if not used.
+ * @arg0: First operand, 0 if not used.
+ * @arg1: Second operand, 0 if not used.
+ * @result: Address of a u64 that takes the result, 0 if not used.
+ * @timeout_ns: WAIT_VALUE: relative limit in nanoseconds, 0 for none and for
+ *	all other commands.
+ */
+struct drm_vsvm_cmd {
+	__u32 op;
+	__u32 width;
+	__u64 dst;
+	__u64 src;
+	__u64 len;
+	__u64 arg0;
+	__u64 arg1;
+	__u64 result;
+	__u64 timeout_ns;
+};
+
+/**
+ * struct drm_vsvm_exec - Queue a job.
+ * @vm_id: Handle of the VM.
+ * @engine: Engine, below DRM_VSVM_PARAM_NUM_ENGINES.  Jobs of one engine run
+ *	in the order of their exec calls, jobs of different engines in any.
+ * @num_cmds: Number of commands, 1 to DRM_VSVM_PARAM_MAX_CMDS.
+ * @flags: Must be zero.
+ * @cmds: User pointer to an array of struct drm_vsvm_cmd.
+ * @fence_addr: User fence: 0, or the 8-byte aligned address of a u64 that
+ *	takes @fence_value, through the GPU, after the last command succeeded.
+ * @fence_value: Value of the user fence.
+ * @job_id: Returned number of the job, never 0, unique in the VM.
+ *
+ * The job is long-running: it may take page faults and so never signals a
+ * DMA fence.  All commands are checked before any runs.
+ *
+ * EINVAL: unknown op, flags, width; misaligned or unused field not zero; engine
+ * or count out of range.  EFAULT: @cmds not readable.  ENOENT: no such VM.
+ * EPERM: the caller's mm is not the VM's.  EIO: the GPU was cut off from this
+ * VM.  EAGAIN: too many jobs of this VM wait.  ENOMEM.  ENODEV.
+ */
+struct drm_vsvm_exec {
+	__u32 vm_id;
+	__u32 engine;
+	__u32 num_cmds;
+	__u32 flags;
+	__u64 cmds;
+	__u64 fence_addr;
+	__u64 fence_value;
+	__u64 job_id;
+};
+
+/* Values of &drm_vsvm_wait.fault_access */
+#define DRM_VSVM_ACCESS_NONE	0
+#define DRM_VSVM_ACCESS_READ	1
+#define DRM_VSVM_ACCESS_WRITE	2
+#define DRM_VSVM_ACCESS_ATOMIC	3
+
+/**
+ * struct drm_vsvm_wait - Wait for a job and learn how it ended.
+ * @vm_id: Handle of the VM.
+ * @flags: Must be zero.
+ * @job_id: Job, or 0 for all jobs queued in the VM so far (@status is then the
+ *	first failure among those not asked about before, in order of ending).
+ * @timeout_ns: Absolute CLOCK_MONOTONIC time; 0 or a time gone by polls.
+ * @status: Returned: 0, or the negative errno with which the job ended.
+ *	-EFAULT: no memory there.  -EACCES: not allowed there.  -ETIMEDOUT:
+ *	WAIT_VALUE ran out of time.  -ECANCELED: the VM was destroyed.  -EIO:
+ *	the GPU was cut off.  -ENOMEM.  -EBUSY: the fault could not be served
+ *	in bounded time.
+ * @cmd_index: Returned: which command failed, num_cmds for the user fence.
+ * @fault_addr: Returned: the address whose access failed, else 0.
+ * @fault_access: Returned: one of DRM_VSVM_ACCESS_*.
+ * @pad: Must be zero.
+ *
+ * Results stay until asked for, at most as long as the VM and for the newest
+ * 1024 ended jobs of it.
+ *
+ * EINVAL: flags or pad not zero.  ENOENT: no such VM or job.  ETIME: the time
+ * ran out first.  EINTR/ERESTARTSYS: a signal; the call can be repeated as is.
+ */
+struct drm_vsvm_wait {
+	__u32 vm_id;
+	__u32 flags;
+	__u64 job_id;
+	__s64 timeout_ns;
+	__s32 status;
+	__u32 cmd_index;
+	__u64 fault_addr;
+	__u32 fault_access;
+	__u32 pad;
+};
+
+#if defined(__cplusplus)
+}
+#endif
+
+#endif /* _UAPI_VSVM_DRM_H_ */
