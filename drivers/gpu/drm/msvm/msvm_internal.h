@@ -20,6 +20,7 @@
 #include <drm/drm_msvm.h>
 #include <drm/drm_pagemap.h>
 
+#include "msvm_runs.h"
 #include "msvm_stats.h"
 
 /**
@@ -234,25 +235,6 @@ struct drm_msvm_range {
 	/** @rcu: Delays freeing for lookups under RCU. */
 	struct rcu_head rcu;
 };
-
-/* A run: 2^order pages from a page frame on. */
-#define MSVM_RUN_ORDER_SHIFT	56
-#define MSVM_RUN_PFN_MASK	(BIT_ULL(MSVM_RUN_ORDER_SHIFT) - 1)
-
-static inline u64 msvm_run_encode(unsigned long pfn, unsigned int order)
-{
-	return pfn | (u64)order << MSVM_RUN_ORDER_SHIFT;
-}
-
-static inline unsigned long msvm_run_pfn(u64 run)
-{
-	return run & MSVM_RUN_PFN_MASK;
-}
-
-static inline unsigned int msvm_run_order(u64 run)
-{
-	return run >> MSVM_RUN_ORDER_SHIFT;
-}
 
 static inline struct msvm_shard *to_msvm_shard(struct drm_gpusvm *gpusvm)
 {

@@ -12,58 +12,6 @@
 #include "msvm_trace.h"
 
 /*
- * Pages from entry @i on that are contiguous because one CPU page-table entry
- * maps them: what is left of it after the page of entry @i.
- */
-static unsigned long msvm_pfn_span(unsigned long hmm_pfn)
-{
-	unsigned long size = 1UL << hmm_pfn_to_map_order(hmm_pfn);
-
-	return size - ((hmm_pfn & ~HMM_PFN_FLAGS) & (size - 1));
-}
-
-/* Append @n contiguous pages to @runs in powers of two, largest first. */
-static unsigned long msvm_emit_runs(u64 *runs, unsigned long nr,
-				    unsigned long pfn, unsigned long n)
-{
-	while (n) {
-		unsigned int order = ilog2(n);
-
-		runs[nr++] = msvm_run_encode(pfn, order);
-		pfn += 1UL << order;
-		n -= 1UL << order;
-	}
-	return nr;
-}
-
-/*
- * Turn @npages HMM pfns into runs, in place: a run takes one word and stands
- * for one page or more, so the output never overtakes the input.
- */
-static unsigned long msvm_compact(unsigned long *pfns, unsigned long npages,
-				  bool *writable)
-{
-	unsigned long first = pfns[0] & ~HMM_PFN_FLAGS;
-	unsigned long count = 0, nr = 0, i, span;
-	bool all = true;
-
-	for (i = 0; i < npages; i += span) {
-		unsigned long pfn = pfns[i] & ~HMM_PFN_FLAGS;
-
-		span = min(msvm_pfn_span(pfns[i]), npages - i);
-		all &= !!(pfns[i] & HMM_PFN_WRITE);
-		if (pfn != first + count) {
-			nr = msvm_emit_runs((u64 *)pfns, nr, first, count);
-			first = pfn;
-			count = 0;
-		}
-		count += span;
-	}
-	*writable = all;
-	return msvm_emit_runs((u64 *)pfns, nr, first, count);
-}
-
-/*
  * Memory of other drivers' devices and FS-DAX can't be mapped like system
  * pages. Only now, with the result known to be current, may the struct pages be
  * looked at.
@@ -164,7 +112,7 @@ int msvm_walk(struct drm_msvm_range *range, bool write)
 	if (!err) {
 		msvm_stat_inc(msvm, MSVM_STAT_HMM_WALKS);
 		msvm_stat_add(msvm, MSVM_STAT_WALK_PAGES, npages);
-		nr = msvm_compact(hmm.hmm_pfns, npages, &writable);
+		nr = msvm_runs_compact(hmm.hmm_pfns, npages, &writable);
 		err = msvm_publish(range, (u64 *)hmm.hmm_pfns, nr, writable,
 				   seq);
 	}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Turns what hmm_range_fault() reports, one word a page, into runs: one word
+ * for each physically contiguous power-of-two piece. One pass, whatever the
+ * memory looks like; a huge page is one run, and so are small pages that happen
+ * to follow each other.
+ */
+#include <linux/hmm.h>
+#include <linux/log2.h>
+#include <linux/minmax.h>
+
+#include <kunit/visibility.h>
+
+#include "msvm_runs.h"
+
+/* Pages that one CPU page-table entry maps, from that of @hmm_pfn on. */
+static unsigned long msvm_pfn_span(unsigned long hmm_pfn)
+{
+	unsigned long size = 1UL << hmm_pfn_to_map_order(hmm_pfn);
+
+	return size - ((hmm_pfn & ~HMM_PFN_FLAGS) & (size - 1));
+}
+
+/* Append @n contiguous pages to @runs in powers of two, largest first. */
+static unsigned long msvm_runs_emit(u64 *runs, unsigned long nr,
+				    unsigned long pfn, unsigned long n)
+{
+	while (n) {
+		unsigned int order = ilog2(n);
+
+		runs[nr++] = msvm_run_encode(pfn, order);
+		pfn += 1UL << order;
+		n -= 1UL << order;
+	}
+	return nr;
+}
+
+/*
+ * Turn @npages (at least one) HMM pfns, all valid, into runs, in place: a run
+ * takes one word and stands for one page or more, so the output never overtakes
+ * the input. @writable tells whether every page may be written.
+ *
+ * Return: the number of runs; their orders add up to exactly @npages.
+ */
+unsigned long msvm_runs_compact(unsigned long *pfns, unsigned long npages,
+				bool *writable)
+{
+	unsigned long first = pfns[0] & ~HMM_PFN_FLAGS;
+	unsigned long count = 0, nr = 0, i, span;
+	bool all = true;
+
+	for (i = 0; i < npages; i += span) {
+		unsigned long pfn = pfns[i] & ~HMM_PFN_FLAGS;
+
+		span = min(msvm_pfn_span(pfns[i]), npages - i);
+		all &= !!(pfns[i] & HMM_PFN_WRITE);
+		if (pfn != first + count) {
+			nr = msvm_runs_emit((u64 *)pfns, nr, first, count);
+			first = pfn;
+			count = 0;
+		}
+		count += span;
+	}
+	*writable = all;
+	return msvm_runs_emit((u64 *)pfns, nr, first, count);
+}
+EXPORT_SYMBOL_IF_KUNIT(msvm_runs_compact);

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * Runs: where the memory of a range is, one word for each physically contiguous
+ * power-of-two piece. Pure arithmetic, tested alone.
+ */
+#ifndef __MSVM_RUNS_H__
+#define __MSVM_RUNS_H__
+
+#include <linux/bits.h>
+#include <linux/types.h>
+
+#define MSVM_RUN_ORDER_SHIFT	56
+#define MSVM_RUN_PFN_MASK	(BIT_ULL(MSVM_RUN_ORDER_SHIFT) - 1)
+
+static inline u64 msvm_run_encode(unsigned long pfn, unsigned int order)
+{
+	return pfn | (u64)order << MSVM_RUN_ORDER_SHIFT;
+}
+
+static inline unsigned long msvm_run_pfn(u64 run)
+{
+	return run & MSVM_RUN_PFN_MASK;
+}
+
+static inline unsigned int msvm_run_order(u64 run)
+{
+	return run >> MSVM_RUN_ORDER_SHIFT;
+}
+
+unsigned long msvm_runs_compact(unsigned long *pfns, unsigned long npages,
+				bool *writable);
+
+#endif /* __MSVM_RUNS_H__ */
