@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * GPUs made by hand, in /sys/kernel/config/vsvm/: mkdir describes one, writing 1
+ * to "live" makes it, 0 pulls it out. What describes a live GPU can't be
+ * changed, and its directory can't be removed.
+ */
+#include <linux/configfs.h>
+#include <linux/kstrtox.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+
+#include <drm/drm_device.h>
+#include <drm/drm_file.h>
+
+#include "vsvm_drv.h"
+
+/**
+ * struct vsvm_item - A directory.
+ * @group: The directory.
+ * @lock: Protects what follows.
+ * @config: What the GPU is to be.
+ * @gpu: The GPU while it is live.
+ */
+struct vsvm_item {
+	struct config_group group;
+	struct mutex lock;
+	struct vsvm_config config;
+	struct vsvm_gpu *gpu;
+};
+
+static struct configfs_subsystem vsvm_subsys;
+
+static struct vsvm_item *to_vsvm_item(struct config_item *item)
+{
+	return container_of(to_config_group(item), struct vsvm_item, group);
+}
+
+/* Read a number and store it, or say why not. */
+static ssize_t vsvm_store_u32(struct config_item *cfg, const char *attr,
+			      u32 *field, u32 min, u32 max, const char *page,
+			      size_t count)
+{
+	struct vsvm_item *item = to_vsvm_item(cfg);
+	u32 value;
+	int err;
+
+	err = kstrtou32(page, 10, &value);
+	if (!err && (value < min || value > max))
+		err = -EINVAL;
+	if (err) {
+		pr_err("vsvm: %s/%s: a number from %u to %u is needed\n",
+		       config_item_name(cfg), attr, min, max);
+		return -EINVAL;
+	}
+
+	guard(mutex)(&item->lock);
+	if (item->gpu)
+		return -EBUSY;
+	*field = value;
+	return count;
+}
+
+#define VSVM_ATTR_U32(name_, min_, max_) \
+static ssize_t vsvm_item_##name_##_show(struct config_item *cfg, char *page) \
+{ \
+	struct vsvm_item *item = to_vsvm_item(cfg); \
+\
+	guard(mutex)(&item->lock); \
+	return sysfs_emit(page, "%u\n", item->config.name_); \
+} \
+\
+static ssize_t vsvm_item_##name_##_store(struct config_item *cfg, \
+					 const char *page, size_t count) \
+{ \
+	return vsvm_store_u32(cfg, #name_, &to_vsvm_item(cfg)->config.name_, \
+			      min_, max_, page, count); \
+} \
+CONFIGFS_ATTR(vsvm_item_, name_)
+
+VSVM_ATTR_U32(engines, 1, VSVM_MAX_ENGINES);
+VSVM_ATTR_U32(va_bits, 32, 47);
+VSVM_ATTR_U32(tlb_flush_us, 0, 1000000);
+VSVM_ATTR_U32(fault_us, 0, 1000000);
+
+static ssize_t vsvm_item_live_show(struct config_item *cfg, char *page)
+{
+	struct vsvm_item *item = to_vsvm_item(cfg);
+
+	guard(mutex)(&item->lock);
+	return sysfs_emit(page, "%d\n", !!item->gpu);
+}
+
+/* Make or pull out the GPU. */
+static int vsvm_item_set_live(struct vsvm_item *item, bool live)
+{
+	struct vsvm_gpu *gpu;
+
+	guard(mutex)(&item->lock);
+	if (live == !!item->gpu)
+		return -EPERM;
+	if (!live) {
+		vsvm_gpu_destroy(item->gpu);
+		item->gpu = NULL;
+		return 0;
+	}
+	gpu = vsvm_gpu_create(&item->config);
+	if (IS_ERR(gpu)) {
+		pr_err("vsvm: %s: cannot make the GPU: %pe\n",
+		       config_item_name(&item->group.cg_item), gpu);
+		return PTR_ERR(gpu);
+	}
+	item->gpu = gpu;
+	return 0;
+}
+
+static ssize_t vsvm_item_live_store(struct config_item *cfg, const char *page,
+				    size_t count)
+{
+	bool live;
+	int err;
+
+	if (kstrtobool(page, &live)) {
+		pr_err("vsvm: %s/live: 0 or 1 is needed\n",
+		       config_item_name(cfg));
+		return -EINVAL;
+	}
+
+	/* Before it exists, so that there is no moment when rmdir works. */
+	if (live) {
+		err = configfs_depend_item_unlocked(&vsvm_subsys, cfg);
+		if (err)
+			return err;
+	}
+	err = vsvm_item_set_live(to_vsvm_item(cfg), live);
+	if (live == !!err)
+		configfs_undepend_item_unlocked(cfg);
+
+	return err ?: count;
+}
+
+CONFIGFS_ATTR(vsvm_item_, live);
+
+static ssize_t vsvm_item_dev_name_show(struct config_item *cfg, char *page)
+{
+	struct vsvm_item *item = to_vsvm_item(cfg);
+
+	guard(mutex)(&item->lock);
+	if (!item->gpu)
+		return sysfs_emit(page, "none\n");
+	return sysfs_emit(page, "renderD%d\n", item->gpu->drm.render->index);
+}
+
+CONFIGFS_ATTR_RO(vsvm_item_, dev_name);
+
+static struct configfs_attribute *vsvm_item_attrs[] = {
+	&vsvm_item_attr_live,
+	&vsvm_item_attr_engines,
+	&vsvm_item_attr_va_bits,
+	&vsvm_item_attr_tlb_flush_us,
+	&vsvm_item_attr_fault_us,
+	&vsvm_item_attr_dev_name,
+	NULL
+};
+
+/* The directory is gone; a live GPU would have kept it. */
+static void vsvm_item_release(struct config_item *cfg)
+{
+	struct vsvm_item *item = to_vsvm_item(cfg);
+
+	mutex_destroy(&item->lock);
+	kfree(item);
+}
+
+static const struct configfs_item_operations vsvm_item_ops = {
+	.release = vsvm_item_release,
+};
+
+static const struct config_item_type vsvm_item_type = {
+	.ct_item_ops = &vsvm_item_ops,
+	.ct_attrs = vsvm_item_attrs,
+	.ct_owner = THIS_MODULE,
+};
+
+static struct config_group *vsvm_make_group(struct config_group *parent,
+					    const char *name)
+{
+	struct vsvm_item *item = kzalloc_obj(*item);
+
+	if (!item)
+		return ERR_PTR(-ENOMEM);
+	mutex_init(&item->lock);
+	item->config = VSVM_CONFIG_DEFAULT;
+	config_group_init_type_name(&item->group, name, &vsvm_item_type);
+	return &item->group;
+}
+
+static const struct configfs_group_operations vsvm_group_ops = {
+	.make_group = vsvm_make_group,
+};
+
+static const struct config_item_type vsvm_subsys_type = {
+	.ct_group_ops = &vsvm_group_ops,
+	.ct_owner = THIS_MODULE,
+};
+
+static struct configfs_subsystem vsvm_subsys = {
+	.su_group = {
+		.cg_item = {
+			.ci_namebuf = "vsvm",
+			.ci_type = &vsvm_subsys_type,
+		},
+	},
+};
+
+int vsvm_configfs_init(void)
+{
+	int err;
+
+	config_group_init(&vsvm_subsys.su_group);
+	mutex_init(&vsvm_subsys.su_mutex);
+	err = configfs_register_subsystem(&vsvm_subsys);
+	if (err)
+		mutex_destroy(&vsvm_subsys.su_mutex);
+	return err;
+}
+
+void vsvm_configfs_exit(void)
+{
+	configfs_unregister_subsystem(&vsvm_subsys);
+	mutex_destroy(&vsvm_subsys.su_mutex);
+}

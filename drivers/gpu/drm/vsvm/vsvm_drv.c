@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * vsvm: virtual GPUs that share the memory of a process. This file is
+ * responsible for the module, the DRM driver and its table of ioctls.
+ */
+#include <linux/module.h>
+
+#include <drm/drm_drv.h>
+#include <drm/drm_file.h>
+#include <drm/drm_ioctl.h>
+
+#include "vsvm_drv.h"
+
+static unsigned int vsvm_gpus;
+module_param_named(gpus, vsvm_gpus, uint, 0444);
+MODULE_PARM_DESC(gpus, "Virtual GPUs to make when the module is loaded (0 to 64, default 0)");
+
+static unsigned int vsvm_engines = 2;
+module_param_named(engines, vsvm_engines, uint, 0444);
+MODULE_PARM_DESC(engines, "Engines of each of them (1 to 16, default 2)");
+
+static struct vsvm_gpu *vsvm_param_gpus[VSVM_MAX_GPUS];
+
+static int vsvm_query_ioctl(struct drm_device *drm, void *data,
+			    struct drm_file *file)
+{
+	struct vsvm_gpu *gpu = to_vsvm_gpu(drm);
+	struct drm_vsvm_query *args = data;
+
+	if (args->pad)
+		return -EINVAL;
+
+	switch (args->param) {
+	case DRM_VSVM_PARAM_NUM_ENGINES:
+		args->value = gpu->config.engines;
+		return 0;
+	case DRM_VSVM_PARAM_VA_BITS:
+		args->value = gpu->config.va_bits;
+		return 0;
+	case DRM_VSVM_PARAM_GPU_INDEX:
+		args->value = gpu->index;
+		return 0;
+	case DRM_VSVM_PARAM_MAX_CMDS:
+		args->value = VSVM_MAX_CMDS;
+		return 0;
+	case DRM_VSVM_PARAM_MAX_VMS:
+		args->value = VSVM_MAX_VMS;
+		return 0;
+	default:
+		return -EINVAL;
+	}
+}
+
+static const struct drm_ioctl_desc vsvm_ioctls[] = {
+	DRM_IOCTL_DEF_DRV(VSVM_QUERY, vsvm_query_ioctl, DRM_RENDER_ALLOW),
+	DRM_IOCTL_DEF_DRV(VSVM_VM_CREATE, vsvm_vm_create_ioctl, DRM_RENDER_ALLOW),
+	DRM_IOCTL_DEF_DRV(VSVM_VM_DESTROY, vsvm_vm_destroy_ioctl, DRM_RENDER_ALLOW),
+	DRM_IOCTL_DEF_DRV(VSVM_VM_STATS, vsvm_vm_stats_ioctl, DRM_RENDER_ALLOW),
+	DRM_IOCTL_DEF_DRV(VSVM_EXEC, vsvm_exec_ioctl, DRM_RENDER_ALLOW),
+	DRM_IOCTL_DEF_DRV(VSVM_WAIT, vsvm_wait_ioctl, DRM_RENDER_ALLOW),
+};
+
+static const struct file_operations vsvm_fops = {
+	.owner = THIS_MODULE,
+	.open = drm_open,
+	.release = drm_release,
+	.unlocked_ioctl = drm_ioctl,
+	.compat_ioctl = drm_compat_ioctl,
+	.show_fdinfo = drm_show_fdinfo,
+	.fop_flags = FOP_UNSIGNED_OFFSET,
+};
+
+const struct drm_driver vsvm_drm_driver = {
+	.driver_features = DRIVER_RENDER,
+	.open = vsvm_file_open,
+	.postclose = vsvm_file_close,
+	.debugfs_init = vsvm_gpu_debugfs_init,
+	.ioctls = vsvm_ioctls,
+	.num_ioctls = ARRAY_SIZE(vsvm_ioctls),
+	.fops = &vsvm_fops,
+	.name = "vsvm",
+	.desc = "Virtual GPU with shared virtual memory",
+	.major = 1,
+	.minor = 0,
+};
+
+static void vsvm_destroy_param_gpus(void)
+{
+	unsigned int i;
+
+	for (i = VSVM_MAX_GPUS; i--;) {
+		if (vsvm_param_gpus[i])
+			vsvm_gpu_destroy(vsvm_param_gpus[i]);
+	}
+}
+
+static int vsvm_create_param_gpus(void)
+{
+	struct vsvm_config config = VSVM_CONFIG_DEFAULT;
+	struct vsvm_gpu *gpu;
+	unsigned int i;
+
+	config.engines = vsvm_engines;
+	for (i = 0; i < vsvm_gpus; i++) {
+		gpu = vsvm_gpu_create(&config);
+		if (IS_ERR(gpu)) {
+			vsvm_destroy_param_gpus();
+			return PTR_ERR(gpu);
+		}
+		vsvm_param_gpus[i] = gpu;
+	}
+	return 0;
+}
+
+static int __init vsvm_init(void)
+{
+	int err;
+
+	if (vsvm_gpus > VSVM_MAX_GPUS) {
+		pr_err("vsvm: gpus=%u: 0 to %u are possible\n", vsvm_gpus,
+		       VSVM_MAX_GPUS);
+		return -EINVAL;
+	}
+	if (!vsvm_engines || vsvm_engines > VSVM_MAX_ENGINES) {
+		pr_err("vsvm: engines=%u: 1 to %u are possible\n", vsvm_engines,
+		       VSVM_MAX_ENGINES);
+		return -EINVAL;
+	}
+
+	err = vsvm_create_param_gpus();
+	if (err)
+		return err;
+	err = vsvm_configfs_init();
+	if (err)
+		vsvm_destroy_param_gpus();
+	return err;
+}
+
+/* No file is open and no item exists in configfs: both hold the module. */
+static void __exit vsvm_exit(void)
+{
+	vsvm_configfs_exit();
+	vsvm_destroy_param_gpus();
+}
+
+module_init(vsvm_init);
+module_exit(vsvm_exit);
+
+MODULE_DESCRIPTION("Virtual GPUs that share the memory of a process");
+MODULE_LICENSE("Dual MIT/GPL");

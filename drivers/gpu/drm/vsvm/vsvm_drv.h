@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * Private objects and functions of vsvm: a GPU has engines, a VM mirrors the
+ * memory of a process on one GPU, a job is a list of commands in a VM for an
+ * engine.
+ *
+ * Lock order, from the outside in:
+ *   VM's kill_lock -> VM's exec_lock, GPU's vms_lock, locks of the layout (see
+ *   drm_msvm, or &struct vsvm_gpusvm) -> VM's flush_lock, engine's tlb_lock.
+ * VM's jobs_lock and engine's fifo_lock are innermost.
+ */
+#ifndef __VSVM_DRV_H__
+#define __VSVM_DRV_H__
+
+#include <linux/kref.h>
+#include <linux/ktime.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/spinlock.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+#include <linux/xarray.h>
+
+#include <drm/drm_device.h>
+#include <drm/drm_msvm.h>
+#include <drm/gpu_scheduler.h>
+#include <drm/vsvm_drm.h>
+
+struct drm_file;
+struct faux_device;
+struct vsvm_engine;
+struct vsvm_job;
+struct vsvm_vm;
+
+#define VSVM_MAX_GPUS		64
+#define VSVM_MAX_ENGINES	16
+#define VSVM_MAX_CMDS		256
+#define VSVM_MAX_VMS		64
+/* Jobs of a VM that wait or run; more is -EAGAIN. */
+#define VSVM_MAX_JOBS		1024
+/* Ended jobs of a VM that nobody asked about yet. */
+#define VSVM_MAX_RESULTS	1024
+#define VSVM_TLB_ENTRIES	64
+
+/**
+ * struct vsvm_config - What a GPU is made to be.
+ * @engines: Number of engines, 1 to VSVM_MAX_ENGINES.
+ * @va_bits: Width of a GPU virtual address, 32 to 47.
+ * @tlb_flush_us: Microseconds from a TLB shoot-down to its completion.
+ * @fault_us: Microseconds from a page fault to its report.
+ */
+struct vsvm_config {
+	u32 engines;
+	u32 va_bits;
+	u32 tlb_flush_us;
+	u32 fault_us;
+};
+
+#define VSVM_CONFIG_DEFAULT \
+	((struct vsvm_config) { .engines = 2, .va_bits = 47 })
+
+/**
+ * struct vsvm_tlb_entry - A cached translation.
+ * @vm: Whose; NULL if the entry is free.
+ * @vpn: Virtual page number.
+ * @pte: The page-table entry, see VSVM_PTE_*.
+ */
+struct vsvm_tlb_entry {
+	struct vsvm_vm *vm;
+	u64 vpn;
+	u64 pte;
+};
+
+/**
+ * struct vsvm_engine - Executes jobs, in a thread of its own.
+ */
+struct vsvm_engine {
+	/** @gpu: The GPU. */
+	struct vsvm_gpu *gpu;
+	/** @id: Number in the GPU. */
+	unsigned int id;
+	/** @task: The thread. */
+	struct task_struct *task;
+	/** @sched: Orders jobs and hands them over; knows nothing of their end. */
+	struct drm_gpu_scheduler sched;
+	/** @fifo_lock: Protects @fifo and @current_vm. */
+	spinlock_t fifo_lock;
+	/** @fifo: Jobs handed over, each with a reference. */
+	struct list_head fifo;
+	/** @current_vm: VM of the job being executed, or NULL. */
+	struct vsvm_vm *current_vm;
+	/** @nr_jobs: Jobs the scheduler has not let go of. */
+	atomic_t nr_jobs;
+	/** @wq: Wakes the thread, and those who wait for the two above. */
+	wait_queue_head_t wq;
+	/**
+	 * @tlb_lock: Held over each translation together with the access made
+	 * with it, so taking it once drains what is under way. Taken in MMU
+	 * notifiers: nothing is allocated under it.
+	 */
+	spinlock_t tlb_lock;
+	/** @tlb: Direct mapped; @tlb_lock. */
+	struct vsvm_tlb_entry tlb[VSVM_TLB_ENTRIES];
+	/** @bounce: A page of the engine's own; only the thread uses it. */
+	void *bounce;
+	/** @histogram: Counts of a histogram under way; only the thread uses it. */
+	u64 *histogram;
+};
+
+/**
+ * struct vsvm_gpu - A virtual GPU.
+ */
+struct vsvm_gpu {
+	/** @drm: The DRM device; its reference count is the GPU's. */
+	struct drm_device drm;
+	/** @msvm: Registration with drm_msvm. */
+	struct drm_msvm_device msvm;
+	/** @faux: The device. */
+	struct faux_device *faux;
+	/** @config: What it was made to be; constant. */
+	struct vsvm_config config;
+	/** @index: Number, unique while it exists. */
+	u32 index;
+	/** @engines: @config.engines of them. */
+	struct vsvm_engine *engines;
+	/** @vms_lock: Protects @vms. */
+	struct mutex vms_lock;
+	/** @vms: VMs that are not killed. */
+	struct list_head vms;
+	/** @wedged_work: Tells user space that the GPU did not answer. */
+	struct work_struct wedged_work;
+	/** @fail_zap_wait: Next so many shoot-downs are not answered (debugfs). */
+	atomic_t fail_zap_wait;
+};
+
+static inline struct vsvm_gpu *to_vsvm_gpu(struct drm_device *drm)
+{
+	return container_of(drm, struct vsvm_gpu, drm);
+}
+
+/**
+ * struct vsvm_layout_ops - How a VM keeps up with the memory of the process.
+ */
+struct vsvm_layout_ops {
+	/** @init: Set up; called in the process. */
+	int (*init)(struct vsvm_vm *vm);
+	/** @fini: Take all mappings down; no job runs. Cannot fail. */
+	void (*fini)(struct vsvm_vm *vm);
+	/** @fault: Make an address accessible; 0 or the errno of the job. */
+	int (*fault)(struct vsvm_vm *vm, u64 addr, enum drm_msvm_access access);
+	/** @stats: Fill in all but the ids. */
+	void (*stats)(struct vsvm_vm *vm, struct drm_vsvm_vm_stats *stats);
+};
+
+extern const struct vsvm_layout_ops vsvm_msvm_ops;
+extern const struct vsvm_layout_ops vsvm_gpusvm_ops;
+extern const struct drm_msvm_ops vsvm_member_ops;
+
+struct vsvm_gpusvm;
+struct vsvm_table;
+
+/**
+ * struct vsvm_vm - The memory of a process as one GPU sees it.
+ */
+struct vsvm_vm {
+	/** @ref: One of the file's handle, one a job, one of each user. */
+	struct kref ref;
+	/** @gpu: The GPU; the VM holds a reference to its DRM device. */
+	struct vsvm_gpu *gpu;
+	/** @mm: Address space of the creator, for comparison only (mmgrab). */
+	struct mm_struct *mm;
+	/** @layout: DRM_VSVM_VM_LAYOUT_*. */
+	u32 layout;
+	/** @ops: By @layout. */
+	const struct vsvm_layout_ops *ops;
+	/** @member: Layout msvm. */
+	struct drm_msvm_member member;
+	/** @gpusvm: Layout 1to1. */
+	struct vsvm_gpusvm *gpusvm;
+	/** @link: Entry in &vsvm_gpu.vms. */
+	struct list_head link;
+
+	/** @root: Page table; NULL once the GPU was cut off. */
+	struct vsvm_table *root;
+	/** @tables: All tables, to free them; @tables_lock. */
+	struct list_head tables;
+	/** @tables_lock: Protects @tables. */
+	spinlock_t tables_lock;
+	/** @ticket: Shoot-downs started. */
+	atomic64_t ticket;
+	/** @flush_lock: Protects @flushed and @flush_end. */
+	spinlock_t flush_lock;
+	/** @flushed: Shoot-downs known complete. */
+	u64 flushed;
+	/** @flush_end: When the newest shoot-down completes. */
+	ktime_t flush_end;
+
+	/** @entities: One an engine; orders the VM's jobs. */
+	struct drm_sched_entity *entities;
+	/** @exec_lock: Makes the order of ids that of queueing. */
+	struct mutex exec_lock;
+	/** @kill_lock: Serialises killing; protects @killed. */
+	struct mutex kill_lock;
+	/** @killed: Killing is over. */
+	bool killed;
+	/** @dying: No job may start or go on; set once. */
+	bool dying;
+	/** @cut_off: The GPU did not answer a shoot-down; set once. */
+	bool cut_off;
+
+	/** @jobs_lock: Protects the job lists and counts below. */
+	spinlock_t jobs_lock;
+	/** @pending: Jobs that did not end, by id. */
+	struct list_head pending;
+	/** @ended: Jobs that ended, in that order, nobody asked about. */
+	struct list_head ended;
+	/** @nr_pending: Length of @pending. */
+	unsigned int nr_pending;
+	/** @nr_ended: Length of @ended. */
+	unsigned int nr_ended;
+	/** @last_job: Newest id. */
+	u64 last_job;
+	/** @jobs_wq: Woken when a job ends. */
+	wait_queue_head_t jobs_wq;
+};
+
+/**
+ * struct vsvm_job - A list of commands, and how it ended.
+ */
+struct vsvm_job {
+	/** @base: Part of the scheduler. */
+	struct drm_sched_job base;
+	/** @ref: One of the scheduler, one of the FIFO, one of the VM's lists. */
+	struct kref ref;
+	/** @vm: The VM, with a reference. */
+	struct vsvm_vm *vm;
+	/** @id: Number in the VM. */
+	u64 id;
+	/** @fifo_link: Entry in &vsvm_engine.fifo. */
+	struct list_head fifo_link;
+	/** @vm_link: Entry in &vsvm_vm.pending or &vsvm_vm.ended. */
+	struct list_head vm_link;
+	/** @cmds: The commands. */
+	struct drm_vsvm_cmd *cmds;
+	/** @num_cmds: Number of @cmds. */
+	u32 num_cmds;
+	/** @fence_addr: Address of the user fence, or 0. */
+	u64 fence_addr;
+	/** @fence_value: Its value. */
+	u64 fence_value;
+	/** @ended: @status is final; jobs_lock of the VM. */
+	bool ended;
+	/** @status: 0 or negative errno. */
+	int status;
+	/** @cmd_index: Command under way, in the end the one that failed. */
+	u32 cmd_index;
+	/** @fault_addr: Address whose access failed. */
+	u64 fault_addr;
+	/** @fault_access: DRM_VSVM_ACCESS_*. */
+	u32 fault_access;
+};
+
+/**
+ * struct vsvm_file - An open file.
+ * @vms: VMs by handle, each with a reference.
+ */
+struct vsvm_file {
+	struct xarray vms;
+};
+
+/* vsvm_drv.c */
+extern const struct drm_driver vsvm_drm_driver;
+
+/* vsvm_gpu.c */
+struct vsvm_gpu *vsvm_gpu_create(const struct vsvm_config *config);
+void vsvm_gpu_destroy(struct vsvm_gpu *gpu);
+void vsvm_gpu_debugfs_init(struct drm_minor *minor);
+
+/* vsvm_configfs.c */
+int vsvm_configfs_init(void);
+void vsvm_configfs_exit(void);
+
+/* vsvm_vm.c */
+int vsvm_vm_create_ioctl(struct drm_device *drm, void *data,
+			 struct drm_file *file);
+int vsvm_vm_destroy_ioctl(struct drm_device *drm, void *data,
+			  struct drm_file *file);
+int vsvm_vm_stats_ioctl(struct drm_device *drm, void *data,
+			struct drm_file *file);
+struct vsvm_vm *vsvm_vm_lookup(struct drm_file *file, u32 vm_id);
+void vsvm_vm_put(struct vsvm_vm *vm);
+void vsvm_vm_kill(struct vsvm_vm *vm);
+int vsvm_file_open(struct drm_device *drm, struct drm_file *file);
+void vsvm_file_close(struct drm_device *drm, struct drm_file *file);
+
+/* vsvm_mmu.c */
+int vsvm_pt_init(struct vsvm_vm *vm);
+void vsvm_pt_fini(struct vsvm_vm *vm);
+int vsvm_pt_prepare(struct vsvm_vm *vm, u64 start, u64 end);
+void vsvm_pt_map(struct vsvm_vm *vm, u64 start,
+		 const struct drm_pagemap_addr *addrs, u64 end, bool writable);
+u64 vsvm_pt_zap(struct vsvm_vm *vm, u64 start, u64 end);
+int vsvm_tlb_wait(struct vsvm_vm *vm, u64 ticket);
+void vsvm_tlb_flush(struct vsvm_vm *vm);
+void vsvm_mmu_cut_off(struct vsvm_vm *vm);
+void *vsvm_translate(struct vsvm_engine *engine, struct vsvm_vm *vm, u64 addr,
+		     bool write);
+
+/* vsvm_engine.c */
+int vsvm_engine_init(struct vsvm_gpu *gpu, unsigned int id);
+void vsvm_engine_fini(struct vsvm_engine *engine);
+void vsvm_engine_cancel(struct vsvm_engine *engine, struct vsvm_vm *vm);
+
+/* vsvm_cmd.c */
+int vsvm_job_run(struct vsvm_engine *engine, struct vsvm_job *job);
+int vsvm_cmd_check(const struct drm_vsvm_cmd *cmd);
+
+/* vsvm_exec.c */
+int vsvm_exec_ioctl(struct drm_device *drm, void *data, struct drm_file *file);
+void vsvm_job_end(struct vsvm_job *job, int status);
+void vsvm_job_put(struct vsvm_job *job);
+
+/* vsvm_wait.c */
+int vsvm_wait_ioctl(struct drm_device *drm, void *data, struct drm_file *file);
+
+#endif /* __VSVM_DRV_H__ */

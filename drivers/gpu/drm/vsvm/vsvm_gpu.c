@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * GPUs: made and destroyed, the latter also while files are open and jobs run,
+ * as when hardware is pulled out.
+ */
+#include <linux/debugfs.h>
+#include <linux/device/faux.h>
+#include <linux/dma-mapping.h>
+#include <linux/idr.h>
+#include <linux/slab.h>
+
+#include <drm/drm_drv.h>
+#include <drm/drm_file.h>
+#include <drm/drm_managed.h>
+
+#include "vsvm_drv.h"
+
+static DEFINE_IDA(vsvm_indices);
+
+static void vsvm_gpu_release(struct drm_device *drm, void *unused)
+{
+	ida_free(&vsvm_indices, to_vsvm_gpu(drm)->index);
+}
+
+static void vsvm_gpu_wedged_work(struct work_struct *work)
+{
+	struct vsvm_gpu *gpu = container_of(work, struct vsvm_gpu, wedged_work);
+
+	/* The way back is to make the GPU anew: live 0, live 1. */
+	drm_dev_wedged_event(&gpu->drm, DRM_WEDGE_RECOVERY_REBIND, NULL);
+}
+
+static int vsvm_gpu_init_engines(struct vsvm_gpu *gpu)
+{
+	unsigned int i;
+	int err;
+
+	gpu->engines = drmm_kcalloc(&gpu->drm, gpu->config.engines,
+				    sizeof(*gpu->engines), GFP_KERNEL);
+	if (!gpu->engines)
+		return -ENOMEM;
+
+	for (i = 0; i < gpu->config.engines; i++) {
+		err = vsvm_engine_init(gpu, i);
+		if (err)
+			goto err_engines;
+	}
+	return 0;
+
+err_engines:
+	while (i--)
+		vsvm_engine_fini(&gpu->engines[i]);
+	return err;
+}
+
+static void vsvm_gpu_fini_engines(struct vsvm_gpu *gpu)
+{
+	unsigned int i;
+
+	for (i = 0; i < gpu->config.engines; i++)
+		vsvm_engine_fini(&gpu->engines[i]);
+}
+
+static struct vsvm_gpu *vsvm_gpu_alloc(struct faux_device *faux, int index,
+				       const struct vsvm_config *config)
+{
+	struct vsvm_gpu *gpu;
+	int err;
+
+	gpu = devm_drm_dev_alloc(&faux->dev, &vsvm_drm_driver, struct vsvm_gpu,
+				 drm);
+	if (IS_ERR(gpu)) {
+		ida_free(&vsvm_indices, index);
+		return gpu;
+	}
+	gpu->faux = faux;
+	gpu->config = *config;
+	gpu->index = index;
+	INIT_LIST_HEAD(&gpu->vms);
+	INIT_WORK(&gpu->wedged_work, vsvm_gpu_wedged_work);
+	/* The number is free again when the last open file is closed. */
+	err = drmm_add_action_or_reset(&gpu->drm, vsvm_gpu_release, NULL);
+	if (!err)
+		err = drmm_mutex_init(&gpu->drm, &gpu->vms_lock);
+
+	return err ? ERR_PTR(err) : gpu;
+}
+
+/*
+ * Make a GPU and its render node. Context: sleeps. Return: the GPU; -ENOSPC:
+ * VSVM_MAX_GPUS exist; -ENODEV, -ENOMEM.
+ */
+struct vsvm_gpu *vsvm_gpu_create(const struct vsvm_config *config)
+{
+	struct faux_device *faux;
+	struct vsvm_gpu *gpu;
+	char name[16];
+	int index, err;
+
+	index = ida_alloc_max(&vsvm_indices, VSVM_MAX_GPUS - 1, GFP_KERNEL);
+	if (index < 0)
+		return ERR_PTR(index);
+
+	snprintf(name, sizeof(name), "vsvm.%d", index);
+	faux = faux_device_create(name, NULL, NULL);
+	if (!faux) {
+		ida_free(&vsvm_indices, index);
+		return ERR_PTR(-ENODEV);
+	}
+	/* As a GPU that reaches all memory without an IOMMU. */
+	err = dma_coerce_mask_and_coherent(&faux->dev, DMA_BIT_MASK(64));
+	if (err) {
+		ida_free(&vsvm_indices, index);
+		goto err_faux;
+	}
+
+	gpu = vsvm_gpu_alloc(faux, index, config);
+	if (IS_ERR(gpu)) {
+		err = PTR_ERR(gpu);
+		goto err_faux;
+	}
+	err = vsvm_gpu_init_engines(gpu);
+	if (err)
+		goto err_faux;
+	err = drm_msvm_device_register(&gpu->msvm, &gpu->drm, &vsvm_member_ops,
+				       0);
+	if (err)
+		goto err_engines;
+	err = drm_dev_register(&gpu->drm, 0);
+	if (err)
+		goto err_msvm;
+
+	return gpu;
+
+err_msvm:
+	drm_msvm_device_unregister(&gpu->msvm);
+err_engines:
+	vsvm_gpu_fini_engines(gpu);
+err_faux:
+	faux_device_destroy(faux);
+	return ERR_PTR(err);
+}
+
+/*
+ * Pull a GPU out. Jobs end with -ECANCELED, VMs lose their mappings, open files
+ * stay and answer -ENODEV. Context: sleeps. Cannot fail.
+ */
+void vsvm_gpu_destroy(struct vsvm_gpu *gpu)
+{
+	struct faux_device *faux = gpu->faux;
+	struct vsvm_vm *vm;
+
+	drm_dev_get(&gpu->drm);
+	/* From now on no VM and no job is added: those who do were waited for. */
+	drm_dev_unplug(&gpu->drm);
+
+	for (;;) {
+		mutex_lock(&gpu->vms_lock);
+		vm = list_first_entry_or_null(&gpu->vms, struct vsvm_vm, link);
+		if (vm)
+			kref_get(&vm->ref);
+		mutex_unlock(&gpu->vms_lock);
+		if (!vm)
+			break;
+		vsvm_vm_kill(vm);
+		vsvm_vm_put(vm);
+	}
+
+	cancel_work_sync(&gpu->wedged_work);
+	drm_msvm_device_unregister(&gpu->msvm);
+	vsvm_gpu_fini_engines(gpu);
+	faux_device_destroy(faux);
+	drm_dev_put(&gpu->drm);
+}
+
+/* A driver for tests has to be able to fail where hardware can. */
+void vsvm_gpu_debugfs_init(struct drm_minor *minor)
+{
+	struct vsvm_gpu *gpu = to_vsvm_gpu(minor->dev);
+
+	debugfs_create_atomic_t("fail_zap_wait", 0600, minor->debugfs_root,
+				&gpu->fail_zap_wait);
+}

@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * The GPU's MMU: a page table for each VM, a TLB in each engine, and the
+ * shoot-down. An engine reaches memory through these and a DMA address only; it
+ * holds no reference to a page, so that a shoot-down that is missing shows.
+ *
+ * Tables are added, never taken out, until the VM goes: mapping needs no
+ * allocation then, and engines can walk without a lock.
+ */
+#include <linux/delay.h>
+#include <linux/dma-direct.h>
+#include <linux/hash.h>
+#include <linux/hrtimer.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+
+#include <drm/drm_drv.h>
+#include <drm/drm_pagemap.h>
+#include <drm/drm_print.h>
+
+#include "vsvm_drv.h"
+
+#define VSVM_PT_LEVELS	4
+#define VSVM_PT_BITS	9
+#define VSVM_PT_ENTRIES	(1 << VSVM_PT_BITS)
+
+#define VSVM_PTE_VALID	BIT_ULL(0)
+#define VSVM_PTE_WRITE	BIT_ULL(1)
+
+/**
+ * struct vsvm_table - One table of any level.
+ * @link: Entry in &vsvm_vm.tables.
+ * @slots: In the lowest level.
+ * @slots.pte: Page-table entries.
+ * @slots.next: In the others: tables of the level below, or NULL.
+ */
+struct vsvm_table {
+	struct list_head link;
+	union {
+		u64 pte[VSVM_PT_ENTRIES];
+		struct vsvm_table *next[VSVM_PT_ENTRIES];
+	} slots;
+};
+
+static unsigned int vsvm_pt_index(u64 addr, unsigned int level)
+{
+	return (addr >> (PAGE_SHIFT + level * VSVM_PT_BITS)) &
+	       (VSVM_PT_ENTRIES - 1);
+}
+
+static struct vsvm_table *vsvm_table_alloc(void)
+{
+	return kvzalloc_obj(struct vsvm_table);
+}
+
+static void vsvm_table_add(struct vsvm_vm *vm, struct vsvm_table *table)
+{
+	spin_lock(&vm->tables_lock);
+	list_add(&table->link, &vm->tables);
+	spin_unlock(&vm->tables_lock);
+}
+
+int vsvm_pt_init(struct vsvm_vm *vm)
+{
+	INIT_LIST_HEAD(&vm->tables);
+	spin_lock_init(&vm->tables_lock);
+	spin_lock_init(&vm->flush_lock);
+	vm->root = vsvm_table_alloc();
+	if (!vm->root)
+		return -ENOMEM;
+	vsvm_table_add(vm, vm->root);
+	return 0;
+}
+
+void vsvm_pt_fini(struct vsvm_vm *vm)
+{
+	struct vsvm_table *table, *next;
+
+	list_for_each_entry_safe(table, next, &vm->tables, link)
+		kvfree(table);
+}
+
+/* Table of the lowest level for @addr, or NULL. Any context. */
+static struct vsvm_table *vsvm_pt_leaf(struct vsvm_vm *vm, u64 addr)
+{
+	/* Pairs with WRITE_ONCE() when the GPU is cut off. */
+	struct vsvm_table *table = READ_ONCE(vm->root);
+	unsigned int level;
+
+	for (level = VSVM_PT_LEVELS - 1; table && level; level--) {
+		/* Pairs with cmpxchg() in vsvm_pt_prepare(). */
+		table = READ_ONCE(table->slots.next[vsvm_pt_index(addr, level)]);
+	}
+	return table;
+}
+
+/*
+ * Have all tables for an interval. Context: sleeps. Return: 0; -EIO: the GPU
+ * was cut off; -ENOMEM.
+ */
+int vsvm_pt_prepare(struct vsvm_vm *vm, u64 start, u64 end)
+{
+	u64 step = PAGE_SIZE << VSVM_PT_BITS;
+	struct vsvm_table *table, *new;
+	unsigned int level, index;
+	u64 addr;
+
+	for (addr = ALIGN_DOWN(start, step); addr < end; addr += step) {
+		table = READ_ONCE(vm->root);
+		if (!table)
+			return -EIO;
+		for (level = VSVM_PT_LEVELS - 1; level; level--) {
+			struct vsvm_table **slot;
+
+			index = vsvm_pt_index(addr, level);
+			slot = &table->slots.next[index];
+			if (!READ_ONCE(*slot)) {
+				new = vsvm_table_alloc();
+				if (!new)
+					return -ENOMEM;
+				/* Another range's fault may be faster. */
+				if (cmpxchg(slot, NULL, new))
+					kvfree(new);
+				else
+					vsvm_table_add(vm, new);
+			}
+			table = READ_ONCE(*slot);
+		}
+	}
+	return 0;
+}
+
+/*
+ * Write page-table entries. Context: notifier lock held, so that no
+ * invalidation of these pages runs; tables prepared.
+ */
+void vsvm_pt_map(struct vsvm_vm *vm, u64 start,
+		 const struct drm_pagemap_addr *addrs, u64 end, bool writable)
+{
+	u64 flags = VSVM_PTE_VALID | (writable ? VSVM_PTE_WRITE : 0);
+	struct vsvm_table *table = NULL;
+	u64 addr = start, page, n;
+
+	while (addr < end) {
+		n = 1ULL << addrs->order;
+		for (page = 0; page < n; page++, addr += PAGE_SIZE) {
+			unsigned int index = vsvm_pt_index(addr, 0);
+
+			if (!table || !index)
+				table = vsvm_pt_leaf(vm, addr);
+			if (!table)
+				return;
+			WRITE_ONCE(table->slots.pte[index],
+				   (addrs->addr + page * PAGE_SIZE) | flags);
+		}
+		addrs++;
+	}
+}
+
+/*
+ * Clear page-table entries and start a shoot-down. Context: notifier lock held
+ * for writing. Return: the ticket to wait for.
+ */
+u64 vsvm_pt_zap(struct vsvm_vm *vm, u64 start, u64 end)
+{
+	ktime_t done = ktime_add_us(ktime_get(), vm->gpu->config.tlb_flush_us);
+	u64 span = PAGE_SIZE << VSVM_PT_BITS;
+	struct vsvm_table *table;
+	u64 addr, stop, ticket;
+
+	for (addr = start; addr < end; addr = stop) {
+		stop = min(ALIGN_DOWN(addr, span) + span, end);
+		table = vsvm_pt_leaf(vm, addr);
+		if (!table)
+			continue;
+		for (; addr < stop; addr += PAGE_SIZE)
+			WRITE_ONCE(table->slots.pte[vsvm_pt_index(addr, 0)], 0);
+	}
+
+	spin_lock(&vm->flush_lock);
+	ticket = atomic64_inc_return(&vm->ticket);
+	vm->flush_end = done;
+	spin_unlock(&vm->flush_lock);
+
+	return ticket;
+}
+
+/*
+ * Drop all cached translations of a VM. When it returns, no access made with an
+ * older one is under way: translation and access are one critical section.
+ */
+void vsvm_tlb_flush(struct vsvm_vm *vm)
+{
+	struct vsvm_gpu *gpu = vm->gpu;
+	unsigned int i, k;
+
+	for (i = 0; i < gpu->config.engines; i++) {
+		struct vsvm_engine *engine = &gpu->engines[i];
+
+		spin_lock(&engine->tlb_lock);
+		for (k = 0; k < VSVM_TLB_ENTRIES; k++) {
+			if (engine->tlb[k].vm == vm)
+				engine->tlb[k].vm = NULL;
+		}
+		spin_unlock(&engine->tlb_lock);
+	}
+}
+
+/* Should this shoot-down go unanswered, for a test? */
+static bool vsvm_tlb_fails(struct vsvm_gpu *gpu)
+{
+	return atomic_add_unless(&gpu->fail_zap_wait, -1, 0);
+}
+
+/*
+ * Wait for a shoot-down: as long as the modelled hardware takes, however many
+ * wait. Context: sleeps; notifier lock held for writing.
+ *
+ * Return: 0, or -ETIMEDOUT if a test asked for it.
+ */
+int vsvm_tlb_wait(struct vsvm_vm *vm, u64 ticket)
+{
+	ktime_t end;
+	bool done;
+
+	if (vsvm_tlb_fails(vm->gpu))
+		return -ETIMEDOUT;
+
+	spin_lock(&vm->flush_lock);
+	done = vm->flushed >= ticket;
+	end = vm->flush_end;
+	spin_unlock(&vm->flush_lock);
+	if (done)
+		return 0;
+
+	while (ktime_before(ktime_get(), end)) {
+		set_current_state(TASK_UNINTERRUPTIBLE);
+		schedule_hrtimeout(&end, HRTIMER_MODE_ABS);
+	}
+	vsvm_tlb_flush(vm);
+
+	spin_lock(&vm->flush_lock);
+	vm->flushed = max(vm->flushed, ticket);
+	spin_unlock(&vm->flush_lock);
+
+	return 0;
+}
+
+/* Take the GPU off a VM's memory for good. Context: notifier lock held. */
+void vsvm_mmu_cut_off(struct vsvm_vm *vm)
+{
+	/* Pairs with READ_ONCE() in the engines' checks. */
+	WRITE_ONCE(vm->cut_off, true);
+	WRITE_ONCE(vm->root, NULL);
+	vsvm_tlb_flush(vm);
+	wake_up_all(&vm->jobs_wq);
+	/* An event needs memory, and we may be called to free some. */
+	queue_work(system_dfl_wq, &vm->gpu->wedged_work);
+}
+
+/*
+ * Translate an address for one access of at most the rest of its page. Context:
+ * TLB lock of the engine held until the access is over.
+ *
+ * Return: where the memory is, or NULL for a page fault.
+ */
+void *vsvm_translate(struct vsvm_engine *engine, struct vsvm_vm *vm, u64 addr,
+		     bool write)
+{
+	u64 vpn = addr >> PAGE_SHIFT, pte;
+	struct vsvm_tlb_entry *entry =
+		&engine->tlb[hash_64(vpn, ilog2(VSVM_TLB_ENTRIES))];
+	struct vsvm_table *table;
+	phys_addr_t phys;
+
+	lockdep_assert_held(&engine->tlb_lock);
+
+	if (entry->vm == vm && entry->vpn == vpn) {
+		pte = entry->pte;
+	} else {
+		table = vsvm_pt_leaf(vm, addr);
+		pte = table ? READ_ONCE(table->slots.pte[vsvm_pt_index(addr, 0)])
+			    : 0;
+		if (!(pte & VSVM_PTE_VALID))
+			return NULL;
+		*entry = (struct vsvm_tlb_entry) { vm, vpn, pte };
+	}
+	if (write && !(pte & VSVM_PTE_WRITE)) {
+		/* The entry may become writable without a shoot-down. */
+		entry->vm = NULL;
+		return NULL;
+	}
+
+	phys = dma_to_phys(vm->gpu->drm.dev, pte & PAGE_MASK);
+	return page_address(pfn_to_page(PHYS_PFN(phys))) + offset_in_page(addr);
+}
