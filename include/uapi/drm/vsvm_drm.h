@@ -219,7 +219,8 @@ struct drm_vsvm_exec {
  * @timeout_ns: Absolute CLOCK_MONOTONIC time; 0 or a time gone by polls.
  * @status: Returned: 0, or the negative errno with which the job ended.
  *	-EFAULT: no memory there.  -EACCES: not allowed there.  -ETIMEDOUT:
- *	WAIT_VALUE ran out of time.  -ECANCELED: the VM was destroyed.  -EIO:
+ *	WAIT_VALUE ran out of time.  -ECANCELED: the VM was destroyed or the GPU
+ *	pulled out.  -EOPNOTSUPP: memory that can't be shared with devices.  -EIO:
  *	the GPU was cut off.  -ENOMEM.  -EBUSY: the fault could not be served
  *	in bounded time.
  * @cmd_index: Returned: which command failed, num_cmds for the user fence.

@@ -23,6 +23,7 @@
  */
 struct vsvm_item {
 	struct config_group group;
+	/* Innermost but for what making and destroying a GPU takes. */
 	struct mutex lock;
 	struct vsvm_config config;
 	struct vsvm_gpu *gpu;

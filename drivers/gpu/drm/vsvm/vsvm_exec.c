@@ -93,13 +93,13 @@ static int vsvm_exec_queue(struct vsvm_vm *vm, struct vsvm_job *job,
 
 	mutex_lock(&vm->exec_lock);
 	spin_lock(&vm->jobs_lock);
-	if (vm->dying)
+	if (vm->dying) {
 		err = -ENODEV;
-	else if (vm->cut_off)
+	} else if (vm->cut_off) {
 		err = -EIO;
-	else if (vm->nr_pending == VSVM_MAX_JOBS)
+	} else if (vm->nr_pending == VSVM_MAX_JOBS) {
 		err = -EAGAIN;
-	else {
+	} else {
 		job->id = ++vm->last_job;
 		args->job_id = job->id;
 		vm->nr_pending++;

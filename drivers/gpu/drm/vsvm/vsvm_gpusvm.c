@@ -204,10 +204,13 @@ static void vsvm_range_drop(struct vsvm_gpusvm *svm, struct vsvm_range *range)
 static void vsvm_range_remove(struct vsvm_gpusvm *svm, struct vsvm_range *range)
 {
 	vsvm_range_drop(svm, range);
+	drm_gpusvm_range_get(&range->base);
+	drm_gpusvm_range_remove(&svm->base, &range->base);
+	/* Only now: a notifier may have queued it until it left the tree. */
 	spin_lock(&svm->gc_lock);
 	list_del_init(&range->gc_link);
 	spin_unlock(&svm->gc_lock);
-	drm_gpusvm_range_remove(&svm->base, &range->base);
+	drm_gpusvm_range_put(&range->base);
 }
 
 static void vsvm_gpusvm_collect(struct vsvm_gpusvm *svm)

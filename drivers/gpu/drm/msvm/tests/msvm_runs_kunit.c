@@ -18,6 +18,15 @@ static unsigned long hmm_pfn(unsigned long pfn, unsigned int order, bool write)
 	       HMM_PFN_VALID | (write ? HMM_PFN_WRITE : 0);
 }
 
+static unsigned long *alloc_pfns(struct kunit *test)
+{
+	unsigned long *pfns;
+
+	pfns = kunit_kcalloc(test, MAX_PAGES, sizeof(*pfns), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, pfns);
+	return pfns;
+}
+
 /* Compact @pfns and check the runs against them, page by page. */
 static unsigned long check_compact(struct kunit *test,
 				   const unsigned long *pfns,
@@ -25,8 +34,9 @@ static unsigned long check_compact(struct kunit *test,
 {
 	unsigned long *words, nr, i, page = 0, k;
 
-	words = kunit_kmemdup(test, pfns, npages * sizeof(*words), GFP_KERNEL);
+	words = kunit_kmalloc_array(test, npages, sizeof(*words), GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, words);
+	memcpy(words, pfns, npages * sizeof(*words));
 
 	nr = msvm_runs_compact(words, npages, writable);
 	for (i = 0; i < nr; i++) {
@@ -45,7 +55,7 @@ static unsigned long check_compact(struct kunit *test,
 
 static void runs_huge_page(struct kunit *test)
 {
-	unsigned long pfns[MAX_PAGES], i;
+	unsigned long *pfns = alloc_pfns(test), i;
 	bool writable;
 
 	for (i = 0; i < MAX_PAGES; i++)
@@ -73,7 +83,7 @@ static void runs_part_of_huge_page(struct kunit *test)
 
 static void runs_scattered(struct kunit *test)
 {
-	unsigned long pfns[MAX_PAGES], i;
+	unsigned long *pfns = alloc_pfns(test), i;
 	bool writable;
 
 	for (i = 0; i < MAX_PAGES; i++)
@@ -84,7 +94,7 @@ static void runs_scattered(struct kunit *test)
 
 static void runs_contiguous_small_pages(struct kunit *test)
 {
-	unsigned long pfns[MAX_PAGES], i;
+	unsigned long *pfns = alloc_pfns(test), i;
 	bool writable;
 
 	for (i = 0; i < MAX_PAGES; i++)
@@ -95,7 +105,7 @@ static void runs_contiguous_small_pages(struct kunit *test)
 /* One page that may not be written makes the whole not writable. */
 static void runs_one_read_only_page(struct kunit *test)
 {
-	unsigned long pfns[MAX_PAGES], i, bad;
+	unsigned long *pfns = alloc_pfns(test), i, bad;
 	bool writable;
 
 	for (bad = 0; bad < MAX_PAGES; bad += 73) {
@@ -109,13 +119,11 @@ static void runs_one_read_only_page(struct kunit *test)
 static void runs_random(struct kunit *test)
 {
 	static const unsigned int orders[] = { 0, 0, 0, 1, 2, 4, 9 };
-	unsigned long *pfns;
+	unsigned long *pfns = alloc_pfns(test);
 	struct rnd_state rnd;
 	const u64 seed = 20261120;
 	int round;
 
-	pfns = kunit_kcalloc(test, MAX_PAGES, sizeof(*pfns), GFP_KERNEL);
-	KUNIT_ASSERT_NOT_NULL(test, pfns);
 	prandom_seed_state(&rnd, seed);
 	kunit_info(test, "seed %llu", seed);
 

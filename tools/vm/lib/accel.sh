@@ -1,0 +1,57 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-only OR MIT
+#
+# Responsible for: KVM or software emulation. A machine may have /dev/kvm and
+# still be unable to run a kernel in it (no nested virtualisation): only a
+# probe boot proves it. The verdict holds for this boot of the host.
+
+kvm_verdict_file() {
+	local boot qemu
+
+	boot=$(cat /proc/sys/kernel/random/boot_id)
+	qemu=$(qemu-system-x86_64 --version | head -n 1)
+	printf '%s/kvm/%s\n' "$CACHE" "$(printf '%s\n' "$boot" "$qemu" "$1" "$EUID" | sha256sum | cut -c1-16)"
+}
+
+do_probe_kvm() {
+	local kernel=$1 initrd=$2 file=$3 log
+
+	[ ! -e "$file" ] || return 0
+	mkdir -p -- "$CACHE/kvm"
+	log=$(mktemp -- "$CACHE/kvm/probe.XXXXXX")
+	say "trying KVM once (at most 10 s)"
+	run_job setpriv --pdeathsig KILL timeout -k 1 10 qemu-system-x86_64 -M q35 -accel kvm -cpu max \
+		-nodefaults -no-user-config -display none -no-reboot -m 1G -smp 2 \
+		-kernel "$kernel" -initrd "$initrd" -serial "file:$log" \
+		-append "console=ttyS0 msvm.probe panic=-1" >/dev/null 2>&1 || true
+	if grep -aq 'msvm-vm: probe ok' "$log"; then
+		echo yes >"$file.tmp"
+	else
+		echo no >"$file.tmp"
+	fi
+	mv -- "$file.tmp" "$file"
+	rm -f -- "$log"
+}
+
+# choose_accel KERNEL INITRD: fills ACCEL[].
+choose_accel() {
+	local file verdict=no why
+
+	if [ ! -e /dev/kvm ]; then
+		why="no /dev/kvm"
+	elif [ ! -w /dev/kvm ]; then
+		why="/dev/kvm is not writable for you: join group kvm"
+	else
+		file=$(kvm_verdict_file "$(basename -- "$(dirname -- "$1")")")
+		[ -e "$file" ] || with_lock kvm exclusive do_probe_kvm "$1" "$2" "$file"
+		verdict=$(<"$file")
+		why="a guest did not boot with KVM here"
+	fi
+	# shellcheck disable=SC2034 # read by lib/run.sh
+	if [ "$verdict" = yes ]; then
+		ACCEL=(-accel kvm -cpu max)
+	else
+		say "software emulation ($why)"
+		ACCEL=(-accel "tcg,thread=multi" -cpu max)
+	fi
+}
