@@ -33,17 +33,22 @@ do_probe_kvm() {
 	rm -f -- "$log"
 }
 
-# choose_accel KERNEL INITRD: fills ACCEL[].
+# choose_accel VERSION KERNEL INITRD: fills ACCEL[].
 choose_accel() {
-	local file verdict=no why
+	local file verdict=no why threads=multi
 
-	if [ ! -e /dev/kvm ]; then
+	# shellcheck disable=SC2153 # an option of run and shell
+	[ "$ACCEL_WANTED" != tcg1 ] || threads=single
+	if [ "$ACCEL_WANTED" != auto ]; then
+		why="as asked for"
+		[ "$ACCEL_WANTED" != kvm ] || verdict=yes
+	elif [ ! -e /dev/kvm ]; then
 		why="no /dev/kvm"
 	elif [ ! -w /dev/kvm ]; then
 		why="/dev/kvm is not writable for you: join group kvm"
 	else
-		file=$(kvm_verdict_file "$(basename -- "$(dirname -- "$1")")")
-		[ -e "$file" ] || with_lock kvm exclusive do_probe_kvm "$1" "$2" "$file"
+		file=$(kvm_verdict_file "$1")
+		[ -e "$file" ] || with_lock kvm exclusive do_probe_kvm "$2" "$3" "$file"
 		verdict=$(<"$file")
 		why="a guest did not boot with KVM here"
 	fi
@@ -52,6 +57,6 @@ choose_accel() {
 		ACCEL=(-accel kvm -cpu max)
 	else
 		say "software emulation ($why)"
-		ACCEL=(-accel "tcg,thread=multi" -cpu max)
+		ACCEL=(-accel "tcg,thread=$threads" -cpu max)
 	fi
 }

@@ -17,11 +17,11 @@ kernel_image() {
 }
 
 parse_run_options() {
-	KERNEL=stock GPUS=1 MEM='' SMP=2 SHARE='' TIMEOUT='' MODULES=1 KMEMLEAK=1 APPEND=''
+	KERNEL=stock GPUS=1 MEM='' SMP=2 SHARE='' TIMEOUT='' MODULES=1 KMEMLEAK=1 APPEND='' ACCEL_WANTED=auto
 	COMMAND=()
 	while [ $# -gt 0 ]; do
 		case $1 in
-		--kernel | --gpus | --mem | --smp | --share | --timeout | --append)
+		--kernel | --gpus | --mem | --smp | --share | --timeout | --append | --accel)
 			[ $# -ge 2 ] || die_usage "$1 needs a value"
 			;;
 		esac
@@ -32,6 +32,7 @@ parse_run_options() {
 		--smp) SMP=$2; shift ;;
 		--share) SHARE=$2; shift ;;
 		--timeout) TIMEOUT=$2; shift ;;
+		--accel) ACCEL_WANTED=$2; shift ;;
 		--append) APPEND=$2; shift ;;
 		--no-modules) MODULES=0 ;;
 		--no-kmemleak) KMEMLEAK=0 ;;
@@ -43,6 +44,10 @@ parse_run_options() {
 		shift
 	done
 	parse_kernel "$KERNEL"
+	case $ACCEL_WANTED in
+	auto | kvm | tcg | tcg1) ;;
+	*) die_usage "--accel is auto, kvm, tcg or tcg1, not '$ACCEL_WANTED'" ;;
+	esac
 	[[ $GPUS =~ ^[0-9]+$ ]] || die_usage "--gpus is a number, not '$GPUS'"
 	[[ $SMP =~ ^[1-9][0-9]*$ ]] || die_usage "--smp is a number, not '$SMP'"
 	if [ "$KERNEL" = debug ]; then
@@ -243,7 +248,7 @@ run_guest() {
 
 	TRIES=0
 	ensure_build "$KERNEL"
-	choose_accel "$(kernel_image "$KERNEL")" "$BUILD/pack/initrd"
+	choose_accel "$(kernel_version "$KERNEL")" "$(kernel_image "$KERNEL")" "$BUILD/pack/initrd"
 	# Where both end in the same place their order matters: one channel then.
 	MERGE=0
 	[ ! /proc/self/fd/1 -ef /proc/self/fd/2 ] || MERGE=1

@@ -92,7 +92,7 @@ dpkg_ge() {
 
 root_apt() {
 	AS_ROOT=1
-	in_root_logged "$LOGS/setup.log" "apt-get $1 in the build root (is the network there?)" \
+	in_root_logged "$LOGS/setup.log" "apt-get $1 in the build root (no network? set-up needs it once)" \
 		apt-get -y -q -o APT::Install-Recommends=false -o Dpkg::Options::=--force-unsafe-io \
 		-o Dpkg::Use-Pty=0 "$@"
 }
@@ -101,10 +101,12 @@ make_root() {
 	local mirror url tmp=$CACHE/root.tmp
 
 	mirror=$(find_mirror)
-	# No mount can be below it: they all live in namespaces of their own.
+	# No mount can be below it: they all live in namespaces of their own, which
+	# also end mmdebstrap's children when we are interrupted.
 	"${SUDO[@]}" rm -rf --one-file-system -- "$tmp" "$ROOT"
-	run_logged "$LOGS/setup.log" "mmdebstrap (is the network there? mirror: ${mirror:-default})" \
-		"${SUDO[@]}" mmdebstrap --mode=root --variant=minbase --include=ca-certificates \
+	run_logged "$LOGS/setup.log" "mmdebstrap (no network, or no answer from ${mirror:-its default mirror}? set-up needs it once)" \
+		"${SUDO[@]}" setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child \
+		--mount-proc mmdebstrap --mode=root --variant=minbase --include=ca-certificates \
 		"$SUITE" "$tmp" ${mirror:+"$mirror"}
 	url=$(awk '$1 == "deb" { for (i = 2; i <= NF; i++) if ($i ~ /^http/) { print $i; exit } }' \
 		"$tmp/etc/apt/sources.list")
