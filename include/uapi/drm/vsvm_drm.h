@@ -130,19 +130,33 @@ struct drm_vsvm_vm_stats {
 	__u64 bytes;
 };
 
-/* Values of &drm_vsvm_cmd.op.  All addresses are GPU virtual = process addresses. */
+/*
+ * Values of &drm_vsvm_cmd.op. All addresses are GPU virtual addresses, which are
+ * those of the process. Fields named here are used, all others must be zero.
+ */
 #define DRM_VSVM_OP_NOP		0
-#define DRM_VSVM_OP_COPY	1  /* @len bytes from @src to @dst; the intervals must not overlap */
-#define DRM_VSVM_OP_FILL	2  /* @len bytes at @dst with the low byte of @arg0 */
-#define DRM_VSVM_OP_LOAD	3  /* @width bytes from @src, zero-extended and stored as u64 at @result */
-#define DRM_VSVM_OP_STORE	4  /* the low @width bytes of @arg0 to @dst */
-#define DRM_VSVM_OP_ADD		5  /* atomic: *dst += arg0; the old value to @result if that is not 0 */
-#define DRM_VSVM_OP_CAS		6  /* atomic: if (*dst == arg0) *dst = arg1; the old value to @result if not 0 */
-#define DRM_VSVM_OP_XCHG	7  /* atomic: *dst = arg0; the old value to @result if that is not 0 */
-#define DRM_VSVM_OP_SUM		8  /* atomically add the sum of the bytes of [src, src+len) to the u64 at @dst */
-#define DRM_VSVM_OP_HISTOGRAM	9  /* atomically add the counts of each byte value in [src, src+len) to u64 dst[256] */
-#define DRM_VSVM_OP_CHASE	10 /* p = src; arg0 times: p = *(u64 *)p; the last p as u64 to @result */
-#define DRM_VSVM_OP_WAIT_VALUE	11 /* until (*(width *)src & arg1) == arg0; -ETIMEDOUT after @timeout_ns (0: no limit) */
+/* @len bytes from @src to @dst; the intervals must not overlap. */
+#define DRM_VSVM_OP_COPY	1
+/* @len bytes at @dst with the low byte of @arg0. */
+#define DRM_VSVM_OP_FILL	2
+/* @width bytes from @src, zero-extended and stored as u64 at @result. */
+#define DRM_VSVM_OP_LOAD	3
+/* The low @width bytes of @arg0 to @dst. */
+#define DRM_VSVM_OP_STORE	4
+/* Atomic: *dst += arg0; the old value to @result if that is not 0. */
+#define DRM_VSVM_OP_ADD		5
+/* Atomic: if (*dst == arg0) *dst = arg1; the old value as for ADD. */
+#define DRM_VSVM_OP_CAS		6
+/* Atomic: *dst = arg0; the old value as for ADD. */
+#define DRM_VSVM_OP_XCHG	7
+/* Atomically add the sum of @len bytes at @src to the u64 at @dst. */
+#define DRM_VSVM_OP_SUM		8
+/* Atomically add the counts of each value in @len bytes at @src to u64 dst[256]. */
+#define DRM_VSVM_OP_HISTOGRAM	9
+/* p = src; @arg0 times: p = *(u64 *)p; the last p as u64 to @result. */
+#define DRM_VSVM_OP_CHASE	10
+/* Until (*src & arg1) == arg0; -ETIMEDOUT after @timeout_ns (0: no limit). */
+#define DRM_VSVM_OP_WAIT_VALUE	11
 
 /**
  * struct drm_vsvm_cmd - One command of a job.

@@ -91,6 +91,7 @@ int msvm_walk(struct drm_msvm_range *range, bool write)
 		.default_flags = HMM_PFN_REQ_FAULT |
 				 (write ? HMM_PFN_REQ_WRITE : 0),
 	};
+	unsigned long timeout = msecs_to_jiffies(HMM_RANGE_DEFAULT_TIMEOUT);
 	unsigned long seq, nr;
 	bool writable;
 	int err;
@@ -104,8 +105,7 @@ int msvm_walk(struct drm_msvm_range *range, bool write)
 
 	trace_msvm_walk_start(msvm->id, hmm.start, hmm.end, write);
 	seq = READ_ONCE(range->seq);
-	err = hmm_range_fault_unlocked_timeout(&hmm,
-			msecs_to_jiffies(HMM_RANGE_DEFAULT_TIMEOUT));
+	err = hmm_range_fault_unlocked_timeout(&hmm, timeout);
 	if (err == -EBUSY)
 		err = -EAGAIN;
 	nr = 0;
