@@ -89,13 +89,21 @@ static void *join_leave(void *data)
 		struct drm_vsvm_vm_destroy d = {};
 		struct drm_vsvm_cmd cmd = vsvm_load(j->p, 8, out);
 		struct drm_vsvm_exec e = { .num_cmds = 1, .cmds = to_u64(&cmd) };
+		struct drm_vsvm_wait w = { .timeout_ns = vsvm_deadline(30) };
 
 		j->failed = j->failed ||
 			    vsvm_ioctl(j->fd, DRM_IOCTL_VSVM_VM_CREATE, &c);
 		e.vm_id = c.vm_id;
 		d.vm_id = c.vm_id;
+		w.vm_id = c.vm_id;
 		j->failed = j->failed ||
-			    vsvm_ioctl(j->fd, DRM_IOCTL_VSVM_EXEC, &e) ||
+			    vsvm_ioctl(j->fd, DRM_IOCTL_VSVM_EXEC, &e);
+		/* Half of them leave with the fault under way. */
+		if (i % 2)
+			j->failed = j->failed ||
+				    vsvm_ioctl(j->fd, DRM_IOCTL_VSVM_WAIT, &w) ||
+				    w.status;
+		j->failed = j->failed ||
 			    vsvm_ioctl(j->fd, DRM_IOCTL_VSVM_VM_DESTROY, &d);
 	}
 	return NULL;

@@ -106,3 +106,20 @@ ensure_debug_kernel() {
 	flock -s "$DEBUG_LOCK"
 	touch -- "$dir/stamp"
 }
+
+# vm overlay-check: build our modules as a part of the debug kernel's tree.
+cmd_overlay_check() {
+	local dir
+
+	[ $# -eq 0 ] || die_usage "overlay-check takes no options"
+	ensure_setup
+	need_root "building in the kernel tree"
+	ensure_debug_kernel
+	dir=$(debug_dir)
+	tree_paths overlay
+	with_lock "tree-$TREE_ID-overlay" exclusive sync_tree
+	BINDS=("$VM_DIR:/work/vm:ro" "$BUILD/src:/work/src:ro" "$dir/linux:/work/linux:ro")
+	# shellcheck disable=SC2034 # read by enter_command
+	AS_ROOT=1
+	in_root /work/vm/root/check-overlay
+}

@@ -227,7 +227,6 @@ static int msvm_fault_try(struct msvm_fault *fault)
 	struct drm_msvm *msvm = fault->member->msvm;
 	struct drm_msvm_range *range;
 	struct msvm_shard *shard;
-	bool collect;
 	int err;
 
 	shard = msvm_shard_get(msvm, fault->addr);
@@ -240,13 +239,16 @@ static int msvm_fault_try(struct msvm_fault *fault)
 
 	if (!mutex_trylock(&range->lock)) {
 		msvm_stat_inc(msvm, MSVM_STAT_FAULTS_MERGED);
-		mutex_lock(&range->lock);
+		err = mutex_lock_killable(&range->lock);
+		if (err) {
+			msvm_range_put(range);
+			return err;
+		}
 	}
 	if (range->removed || msvm_range_unmapped(range))
 		err = -EAGAIN;
 	else
 		err = msvm_fault_serve(fault, range);
-	collect = !range->removed && msvm_range_unmapped(range);
 	mutex_unlock(&range->lock);
 
 	switch (err) {
@@ -257,10 +259,12 @@ static int msvm_fault_try(struct msvm_fault *fault)
 		break;
 	}
 	/*
-	 * Nobody else may: the collector has passed by while we held the mutex,
-	 * or will come only after we tried again and again.
+	 * The collector may have passed by while we held the mutex, and comes
+	 * again only if told. It saw the flag before it failed to get the
+	 * mutex; the barrier is for us not to look before we gave it back.
 	 */
-	if (collect)
+	smp_mb();
+	if (msvm_range_unmapped(range))
 		msvm_shard_collect(shard);
 	msvm_range_put(range);
 

@@ -201,6 +201,10 @@ struct drm_msvm_range *msvm_range_create(struct msvm_shard *shard,
 	if (!range->indexed) {
 		err = msvm_range_index(shard, range);
 		if (err) {
+			/* A notifier may have given it to the collector. */
+			mutex_lock(&range->lock);
+			range->removed = true;
+			mutex_unlock(&range->lock);
 			drm_gpusvm_range_remove(&shard->gpusvm, base);
 			goto err_unlock;
 		}

@@ -184,6 +184,10 @@ void msvm_shard_destroy(struct msvm_shard *shard)
 
 	mutex_lock(&shard->lock);
 	xa_for_each(&shard->index, index, range) {
+		/* For the collector, should a notifier start it again. */
+		mutex_lock(&range->lock);
+		range->removed = true;
+		mutex_unlock(&range->lock);
 		down_write(&shard->gpusvm.notifier_lock);
 		msvm_range_drop_all(range);
 		up_write(&shard->gpusvm.notifier_lock);
