@@ -66,7 +66,7 @@ sync_tree() {
 
 # What a build's result depends on, beside the tree.
 tool_hash() {
-	hash_files "$VM_DIR"/root/* "$VM_DIR"/guest/* "$ROOT/.msvm-stamp" "$ROOT/.msvm-kernel"
+	hash_files "$VM_DIR"/inside/* "$VM_DIR"/guest/* "$ROOT/.msvm-stamp" "$ROOT/.msvm-kernel"
 }
 
 # Kernel version and folder with lib/modules of a flavour, as the root sees it.
@@ -85,10 +85,10 @@ do_base() {
 	step "$flavour 1/3" "initramfs base: busybox, kernel modules, libraries (about 5 s)"
 	mkdir -p -- "$base"
 	rm -f -- "$base/stamp"
-	[ "$flavour" = stock ] || extra=("$(debug_dir)/modules:/work/kmodules:ro")
-	BINDS=("$VM_DIR:/work/vm:ro" "$base:/work/pack" "${extra[@]}")
+	[ "$flavour" = stock ] || extra=("$(debug_dir)/modules:/msvm/kmodules:ro")
+	BINDS=("$VM_DIR:/msvm/vm:ro" "$base:/msvm/pack" "${extra[@]}")
 	in_root_logged "$LOGS/build-$flavour.log" "packing the initramfs base" \
-		/work/vm/root/pack-base "$kver" "$flavour"
+		/msvm/vm/inside/pack-base "$kver" "$flavour"
 	tool_hash >"$base/stamp"
 }
 
@@ -111,16 +111,16 @@ do_build() {
 	with_lock "base-$flavour" exclusive do_base "$flavour" "$kver" "$base"
 	kdir=/lib/modules/$kver/build
 	if [ "$flavour" = debug ]; then
-		kdir=/work/linux
-		binds=("$(debug_dir)/linux:/work/linux:ro")
+		kdir=/msvm/linux
+		binds=("$(debug_dir)/linux:/msvm/linux:ro")
 	fi
-	binds+=("$VM_DIR:/work/vm:ro" "$BUILD/src:/work/src" "$BUILD/out:/work/out"
-		"$BUILD/pack:/work/pack" "$base:/work/base:ro")
+	binds+=("$VM_DIR:/msvm/vm:ro" "$BUILD/src:/msvm/src" "$BUILD/out:/msvm/out"
+		"$BUILD/pack:/msvm/pack" "$base:/msvm/base:ro")
 	step "$flavour 2/3" "modules, tools and tests for $kver"
 	rm -f -- "$BUILD/stamp"
 	BINDS=("${binds[@]}")
 	local rc=0 ENTER
-	enter_command "$ROOT" /work/vm/root/build-tree "$kver" "$kdir"
+	enter_command "$ROOT" /msvm/vm/inside/build-tree "$kver" "$kdir"
 	if [ "$verbose" -eq 1 ]; then
 		run_job "${ENTER[@]}" > >(tee -a -- "$log" >&2) 2>&1 || rc=$?
 	else
@@ -131,8 +131,8 @@ do_build() {
 	[ "$rc" -eq 0 ] || die "building $MSVM_TREE for $kver failed; whole log: $log"
 	step "$flavour 3/3" "initramfs"
 	BINDS=("${binds[@]}")
-	[ "$flavour" = stock ] || BINDS+=("$(debug_dir)/modules:/work/kmodules:ro")
-	in_root_logged "$log" "packing the initramfs" /work/vm/root/pack-tree "$kver" "$flavour"
+	[ "$flavour" = stock ] || BINDS+=("$(debug_dir)/modules:/msvm/kmodules:ro")
+	in_root_logged "$log" "packing the initramfs" /msvm/vm/inside/pack-tree "$kver" "$flavour"
 	printf '%s\n' "$want" >"$BUILD/stamp"
 	[ "$verbose" -eq 0 ] || say "$flavour: built for $kver [$SECONDS s]"
 }

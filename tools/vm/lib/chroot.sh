@@ -59,10 +59,10 @@ cmd_chroot() {
 	kver=$(stock_version)
 	tree_paths chroot
 	with_lock "tree-$TREE_ID-chroot" exclusive sync_tree
-	BINDS=("$BUILD/src:/work/src" "$VM_DIR:/work/vm:ro")
+	BINDS=("$BUILD/src:/msvm/src" "$VM_DIR:/msvm/vm:ro")
 	# shellcheck disable=SC2034 # read by enter_command
 	AS_ROOT=$as_root
-	enter_command "$ROOT" env --chdir=/work/src "MSVM_KERNEL_VERSION=$kver" \
+	enter_command "$ROOT" env --chdir=/msvm/src "MSVM_KERNEL_VERSION=$kver" \
 		"KDIR=/lib/modules/$kver/build" "KSRC=$(ksrc_path)" "$@"
 	# In the foreground: it may want the terminal.
 	"${ENTER[@]}" || rc=$?

@@ -12,7 +12,7 @@ debug_key() {
 
 	[ -z "${DEBUG_KEY:-}" ] || { printf '%s' "$DEBUG_KEY"; return 0; }
 	{
-		cat -- "$ROOT/.msvm-picked" "$VM_DIR/config/debug.config" "$VM_DIR/root/build-debug"
+		cat -- "$ROOT/.msvm-picked" "$VM_DIR/config/debug.config" "$VM_DIR/inside/build-debug"
 		# Our Kconfig files wherever they are in the tree, names and contents.
 		(cd -- "$MSVM_TREE" && find . -name .git -prune -o -name Kconfig -type f -print | sort) |
 			while IFS= read -r file; do
@@ -81,9 +81,9 @@ do_debug_kernel() {
 		: >"$dir/copied"
 	fi
 	step "debug kernel 2/3" "configuring and building (6 to 15 minutes; log: $log)"
-	BINDS=("$VM_DIR:/work/vm:ro" "$BUILD/src:/work/src:ro" "$dir/linux:/work/linux"
-		"$dir/modules:/work/kmodules")
-	in_root_logged "$log" "building the debug kernel" /work/vm/root/build-debug "$(ksrc_path)"
+	BINDS=("$VM_DIR:/msvm/vm:ro" "$BUILD/src:/msvm/src:ro" "$dir/linux:/msvm/linux"
+		"$dir/modules:/msvm/kmodules")
+	in_root_logged "$log" "building the debug kernel" /msvm/vm/inside/build-debug "$(ksrc_path)"
 	step "debug kernel 3/3" "taking the image"
 	cp -- "$dir/linux/arch/x86/boot/bzImage" "$dir/vmlinuz"
 	cp -- "$dir/linux/include/config/kernel.release" "$dir/version"
@@ -118,8 +118,8 @@ cmd_overlay_check() {
 	dir=$(debug_dir)
 	tree_paths overlay
 	with_lock "tree-$TREE_ID-overlay" exclusive sync_tree
-	BINDS=("$VM_DIR:/work/vm:ro" "$BUILD/src:/work/src:ro" "$dir/linux:/work/linux:ro")
+	BINDS=("$VM_DIR:/msvm/vm:ro" "$BUILD/src:/msvm/src:ro" "$dir/linux:/msvm/linux:ro")
 	# shellcheck disable=SC2034 # read by enter_command
 	AS_ROOT=1
-	in_root /work/vm/root/check-overlay
+	in_root /msvm/vm/inside/check-overlay
 }

@@ -26,7 +26,8 @@
  * any of the device's operations takes.
  *
  * Return: 0; -EINVAL: the window is empty or not page aligned, or the task has
- * no mm; -ENOSPC: the address space has DRM_MSVM_MAX_MEMBERS already; -ENOMEM.
+ * no mm; -ENOSPC: the address space has DRM_MSVM_MAX_MEMBERS already; -EBUSY:
+ * there are too many address spaces; -ENOMEM.
  */
 int drm_msvm_join(struct drm_msvm_member *member, struct drm_msvm_device *dev,
 		  u64 va_start, u64 va_end)
