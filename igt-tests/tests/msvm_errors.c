@@ -8,9 +8,14 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <linux/userfaultfd.h>
 
 #include "../lib/each.h"
 
@@ -229,6 +234,70 @@ static void test_exit_blocked(struct vsvm_set *set)
 		still_works(set, i);
 }
 
+/* Memory whose faults nobody serves, and a job that waits for one. */
+static char *blocked_fault(struct vsvm_set *own)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+	uint64_t *result = anon(SZ_4K);
+	char *p = anon(SZ_64K);
+	struct drm_vsvm_cmd cmd = vsvm_load(p, 8, result);
+	int fd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK), i;
+	struct pollfd poll_fd = { .fd = STDIN_FILENO, .events = POLLIN };
+
+	igt_require_f(fd >= 0, "no userfaultfd\n");
+	/* The lowest number: an exit lets go of it last. */
+	igt_assert(dup2(fd, STDIN_FILENO) == STDIN_FILENO);
+	close(fd);
+	fd = STDIN_FILENO;
+	reg.range.start = to_u64(p);
+	reg.range.len = SZ_64K;
+	igt_assert(!ioctl(fd, UFFDIO_API, &api));
+	igt_assert(!ioctl(fd, UFFDIO_REGISTER, &reg));
+	for (i = 0; i < own->n; i++)
+		vsvm_submit(own->fd[i], own->vm[i], 0, &cmd, 1);
+	/* One of them is in the fault; the others are, or wait for it. */
+	igt_assert(poll(&poll_fd, 1, 30000) == 1);
+	return p;
+}
+
+/* A process that goes in the middle of a fault that is never served. */
+static void test_exit_in_fault(struct vsvm_set *set)
+{
+	int64_t deadline = vsvm_deadline(30);
+	pid_t pid = fork();
+	int status, i;
+
+	igt_assert(pid >= 0);
+	if (!pid) {
+		static struct vsvm_set own;
+
+		vsvm_set_open(&own, set->n, set->layout);
+		blocked_fault(&own);
+		kill(getpid(), SIGKILL);
+	}
+	while (!(i = waitpid(pid, &status, WNOHANG)))
+		igt_assert_f(vsvm_now() < deadline, "the process hangs\n");
+	igt_assert(i == pid);
+	igt_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	for (i = 0; i < set->n; i++)
+		still_works(set, i);
+}
+
+/* VMs that go while each is in such a fault. */
+static void test_destroy_in_fault(struct vsvm_set *set)
+{
+	char *p = blocked_fault(set);
+	int i;
+
+	for (i = 0; i < set->n; i++) {
+		igt_assert_eq(vsvm_vm_destroy(set->fd[i], set->vm[i]), 0);
+		set->vm[i] = vsvm_vm_create(set->fd[i], set->layout);
+		still_works(set, i);
+	}
+	munmap(p, SZ_64K);
+}
+
 /* A child has the file, but the memory is the parent's. */
 static void test_other_mm(struct vsvm_set *set)
 {
@@ -269,6 +338,10 @@ igt_main
 	     MSVM_AND_1TO1, test_destroy_blocked);
 	each("exit-blocked", "a process killed with jobs that wait", MSVM_ONLY,
 	     test_exit_blocked);
+	each("exit-in-fault", "a process killed in faults nobody serves",
+	     MSVM_AND_1TO1, test_exit_in_fault);
+	each("destroy-in-fault", "destroying VMs in faults nobody serves",
+	     MSVM_AND_1TO1, test_destroy_in_fault);
 	each("other-mm", "jobs from another address space are refused",
 	     MSVM_AND_1TO1, test_other_mm);
 }

@@ -7,7 +7,7 @@
 #include <linux/delay.h>
 #include <linux/ktime.h>
 #include <linux/mm.h>
-#include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/unaligned.h>
 
 #include "vsvm_drv.h"
@@ -66,8 +66,9 @@ static int vsvm_run_fault(struct vsvm_run *run, u64 addr,
 		err = -EFAULT;
 		break;
 	case -EINTR:
-		err = -ECANCELED;
-		break;
+		/* Meant for this job, or for the one before it: see again. */
+		flush_signals(current);
+		return vsvm_run_stopped(run);
 	}
 
 	job->fault_addr = addr;

@@ -5,6 +5,7 @@
  * that take page faults must not stand behind a dma_fence.
  */
 #include <linux/kthread.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 
 #include <drm/drm_managed.h>
@@ -83,7 +84,11 @@ static int vsvm_engine_thread(void *data)
 	struct vsvm_engine *engine = data;
 	struct vsvm_job *job;
 
+	/* By which a fault that may sleep for ever is cancelled. */
+	allow_signal(SIGKILL);
 	while (!kthread_should_stop()) {
+		/* One that came too late for its job. */
+		flush_signals(current);
 		wait_event_interruptible(engine->wq,
 					 !list_empty_careful(&engine->fifo) ||
 					 kthread_should_stop());
@@ -114,6 +119,24 @@ static bool vsvm_engine_runs(struct vsvm_engine *engine, struct vsvm_vm *vm)
 }
 
 /*
+ * Does the engine execute a job of the VM? Then get it out of a page fault: the
+ * process may never serve it (userfaultfd), and may be waiting for us to exit.
+ */
+static bool vsvm_engine_interrupt(struct vsvm_engine *engine,
+				  struct vsvm_vm *vm)
+{
+	bool runs;
+
+	spin_lock(&engine->fifo_lock);
+	runs = engine->current_vm == vm;
+	if (runs)
+		send_sig(SIGKILL, engine->task, 1);
+	spin_unlock(&engine->fifo_lock);
+
+	return runs;
+}
+
+/*
  * Take all jobs of a dying VM off an engine, and wait until the one that runs
  * has noticed. Context: sleeps.
  */
@@ -134,7 +157,9 @@ void vsvm_engine_cancel(struct vsvm_engine *engine, struct vsvm_vm *vm)
 		vsvm_job_end(job, -ECANCELED);
 		vsvm_job_put(job);
 	}
-	wait_event(engine->wq, !vsvm_engine_runs(engine, vm));
+	/* It is not yet in the fault, perhaps, but it looks before it enters one. */
+	if (vsvm_engine_interrupt(engine, vm))
+		wait_event(engine->wq, !vsvm_engine_runs(engine, vm));
 }
 
 int vsvm_engine_init(struct vsvm_gpu *gpu, unsigned int id)
