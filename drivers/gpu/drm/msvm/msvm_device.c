@@ -2,6 +2,7 @@
 /*
  * Registered GPUs: which can take part, and the list of them for people.
  */
+#include <linux/dma-map-ops.h>
 #include <linux/dma-mapping.h>
 #include <linux/module.h>
 #include <linux/xarray.h>
@@ -28,6 +29,10 @@ static int msvm_device_check_dma(struct drm_device *drm)
 		drm_err(drm, "msvm: no DMA mask set; register with DRM_MSVM_DEVICE_NO_DMA if the device takes physical addresses\n");
 		return -EINVAL;
 	}
+	if (!dev_is_dma_coherent(dev)) {
+		drm_err(drm, "msvm: the device is not coherent, CPU and device would not see each other's writes\n");
+		return -EOPNOTSUPP;
+	}
 	if (dma_addressing_limited(dev)) {
 		drm_err(drm, "msvm: DMA mask %#llx does not reach all memory, pages would be bounced\n",
 			*dev->dma_mask);
@@ -51,7 +56,8 @@ static int msvm_device_check_dma(struct drm_device *drm)
  * Context: Sleeps.
  *
  * Return: 0; -EINVAL: an operation that is required is missing, an unknown
- * flag, or no DMA mask; -EOPNOTSUPP: the device does not reach all memory;
+ * flag, or no DMA mask; -EOPNOTSUPP: the device does not reach all memory or is
+ * not coherent;
  * -ENOMEM; -EBUSY: too many devices. The kernel log says why.
  */
 int drm_msvm_device_register(struct drm_msvm_device *dev,
