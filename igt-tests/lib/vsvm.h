@@ -12,10 +12,15 @@
 
 #include <drm/vsvm_drm.h>
 
+#include "igt_compat.h"
+
 #define VSVM_MAX_SET 8
+/* IGT's own header has them as well. */
+#ifndef SZ_4K
 #define SZ_4K 4096UL
 #define SZ_64K (64UL << 10)
 #define SZ_2M (2UL << 20)
+#endif
 
 #define to_u64(ptr) ((uint64_t)(uintptr_t)(ptr))
 
