@@ -18,6 +18,9 @@
  */
 #define VSVM_MAX_REFAULTS	1000
 
+/* Bytes of a table of 256 counts. */
+#define VSVM_HISTOGRAM_SIZE	(256 * sizeof(u64))
+
 /**
  * struct vsvm_run - A job being executed.
  * @engine: By this engine.
@@ -44,11 +47,24 @@ static int vsvm_run_stopped(struct vsvm_run *run)
 	return 0;
 }
 
+/* Remember which access failed. Return: @err. */
+static int vsvm_run_failed(struct vsvm_run *run, u64 addr,
+			   enum drm_msvm_access access, int err)
+{
+	struct vsvm_job *job = run->job;
+
+	job->fault_addr = addr;
+	job->fault_access = access == DRM_MSVM_ACCESS_READ ?
+			    DRM_VSVM_ACCESS_READ :
+			    access == DRM_MSVM_ACCESS_WRITE ?
+			    DRM_VSVM_ACCESS_WRITE : DRM_VSVM_ACCESS_ATOMIC;
+	return err;
+}
+
 /* Serve a page fault, and remember it if that fails. */
 static int vsvm_run_fault(struct vsvm_run *run, u64 addr,
 			  enum drm_msvm_access access)
 {
-	struct vsvm_job *job = run->job;
 	struct vsvm_vm *vm = run->vm;
 	int err;
 
@@ -71,12 +87,8 @@ static int vsvm_run_fault(struct vsvm_run *run, u64 addr,
 		return vsvm_run_stopped(run);
 	}
 
-	job->fault_addr = addr;
-	job->fault_access = access == DRM_MSVM_ACCESS_READ ?
-			    DRM_VSVM_ACCESS_READ :
-			    access == DRM_MSVM_ACCESS_WRITE ?
-			    DRM_VSVM_ACCESS_WRITE : DRM_VSVM_ACCESS_ATOMIC;
-	return err;
+	/* A fault that was given up on is no fault of the address. */
+	return vsvm_run_stopped(run) ?: vsvm_run_failed(run, addr, access, err);
 }
 
 /* Access memory within one page. */
@@ -106,7 +118,7 @@ static int vsvm_access(struct vsvm_run *run, u64 addr,
 		}
 
 		if (++faults > VSVM_MAX_REFAULTS)
-			return -EBUSY;
+			return vsvm_run_failed(run, addr, access, -EBUSY);
 		err = vsvm_run_fault(run, addr, access);
 		if (err)
 			return err;
@@ -381,7 +393,7 @@ static int vsvm_cmd_histogram(struct vsvm_run *run,
 	unsigned int i;
 	int err;
 
-	memset(r.histogram, 0, 256 * sizeof(*r.histogram));
+	memset(r.histogram, 0, VSVM_HISTOGRAM_SIZE);
 	err = vsvm_reduce(run, cmd, vsvm_do_histogram, &r);
 	for (i = 0; !err && i < 256; i++) {
 		if (r.histogram[i])
@@ -568,6 +580,9 @@ int vsvm_cmd_check(const struct drm_vsvm_cmd *cmd)
 	if (uses & VSVM_USES_LEN &&
 	    (check_add_overflow(cmd->src, cmd->len, &end) ||
 	     check_add_overflow(cmd->dst, cmd->len, &end)))
+		return -EINVAL;
+	if (cmd->op == DRM_VSVM_OP_HISTOGRAM &&
+	    check_add_overflow(cmd->dst, VSVM_HISTOGRAM_SIZE, &end))
 		return -EINVAL;
 
 	return 0;

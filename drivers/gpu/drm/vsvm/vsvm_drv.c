@@ -8,6 +8,7 @@
 #include <drm/drm_drv.h>
 #include <drm/drm_file.h>
 #include <drm/drm_ioctl.h>
+#include <drm/drm_print.h>
 
 #include "vsvm_drv.h"
 
@@ -51,6 +52,23 @@ static int vsvm_query_ioctl(struct drm_device *drm, void *data,
 	}
 }
 
+static void vsvm_show_fdinfo(struct drm_printer *p, struct drm_file *file)
+{
+	struct vsvm_gpu *gpu = to_vsvm_gpu(file->minor->dev);
+	struct vsvm_file *priv = file->driver_priv;
+	unsigned int i, vms = 0;
+	struct vsvm_vm *vm;
+	unsigned long id;
+
+	xa_for_each(&priv->vms, id, vm)
+		vms++;
+
+	drm_printf(p, "vsvm-vms:\t%u\n", vms);
+	for (i = 0; i < gpu->config.engines; i++)
+		drm_printf(p, "drm-engine-engine%u:\t%llu ns\n", i,
+			   vsvm_engine_busy_ns(&gpu->engines[i], priv));
+}
+
 static const struct drm_ioctl_desc vsvm_ioctls[] = {
 	DRM_IOCTL_DEF_DRV(VSVM_QUERY, vsvm_query_ioctl, DRM_RENDER_ALLOW),
 	DRM_IOCTL_DEF_DRV(VSVM_VM_CREATE, vsvm_vm_create_ioctl, DRM_RENDER_ALLOW),
@@ -74,6 +92,7 @@ const struct drm_driver vsvm_drm_driver = {
 	.driver_features = DRIVER_RENDER,
 	.open = vsvm_file_open,
 	.postclose = vsvm_file_close,
+	.show_fdinfo = vsvm_show_fdinfo,
 	.debugfs_init = vsvm_gpu_debugfs_init,
 	.ioctls = vsvm_ioctls,
 	.num_ioctls = ARRAY_SIZE(vsvm_ioctls),

@@ -83,13 +83,15 @@ struct vsvm_engine {
 	struct task_struct *task;
 	/** @sched: Orders jobs and hands them over; knows nothing of their end. */
 	struct drm_gpu_scheduler sched;
-	/** @fifo_lock: Protects @fifo and @current_vm. */
+	/** @fifo_lock: Protects @fifo, @current_vm and @busy_since. */
 	spinlock_t fifo_lock;
 	/** @fifo: Jobs handed over, each with a reference. */
 	struct list_head fifo;
 	/** @current_vm: VM of the job being executed, or NULL. */
 	struct vsvm_vm *current_vm;
-	/** @nr_jobs: Jobs the scheduler has not let go of. */
+	/** @busy_since: When the job being executed started. */
+	ktime_t busy_since;
+	/** @nr_jobs: Jobs the scheduler has; lowered under @fifo_lock. */
 	atomic_t nr_jobs;
 	/** @wq: Wakes the thread, and those who wait for the two above. */
 	wait_queue_head_t wq;
@@ -148,8 +150,8 @@ struct vsvm_layout_ops {
 	void (*fini)(struct vsvm_vm *vm);
 	/** @fault: Make an address accessible; 0 or the errno of the job. */
 	int (*fault)(struct vsvm_vm *vm, u64 addr, enum drm_msvm_access access);
-	/** @stats: Fill in all but the ids. */
-	void (*stats)(struct vsvm_vm *vm, struct drm_vsvm_vm_stats *stats);
+	/** @stats: Fill in all but the ids; 0 or -ERESTARTSYS. */
+	int (*stats)(struct vsvm_vm *vm, struct drm_vsvm_vm_stats *stats);
 };
 
 extern const struct vsvm_layout_ops vsvm_msvm_ops;
@@ -167,6 +169,8 @@ struct vsvm_vm {
 	struct kref ref;
 	/** @gpu: The GPU; the VM holds a reference to its DRM device. */
 	struct vsvm_gpu *gpu;
+	/** @file: The file it was made in; valid until the VM is killed. */
+	struct vsvm_file *file;
 	/** @mm: Address space of the creator, for comparison only (mmgrab). */
 	struct mm_struct *mm;
 	/** @layout: DRM_VSVM_VM_LAYOUT_*. */
@@ -262,10 +266,12 @@ struct vsvm_job {
 
 /**
  * struct vsvm_file - An open file.
- * @vms: VMs by handle, each with a reference.
  */
 struct vsvm_file {
+	/** @vms: VMs by handle, each with a reference. */
 	struct xarray vms;
+	/** @busy_ns: Time of its jobs in each engine; fifo_lock of that engine. */
+	u64 busy_ns[VSVM_MAX_ENGINES];
 };
 
 /* vsvm_drv.c */
@@ -309,7 +315,9 @@ void *vsvm_translate(struct vsvm_engine *engine, struct vsvm_vm *vm, u64 addr,
 /* vsvm_engine.c */
 int vsvm_engine_init(struct vsvm_gpu *gpu, unsigned int id);
 void vsvm_engine_fini(struct vsvm_engine *engine);
+bool vsvm_engine_interrupt(struct vsvm_engine *engine, struct vsvm_vm *vm);
 void vsvm_engine_cancel(struct vsvm_engine *engine, struct vsvm_vm *vm);
+u64 vsvm_engine_busy_ns(struct vsvm_engine *engine, struct vsvm_file *file);
 
 /* vsvm_cmd.c */
 int vsvm_job_run(struct vsvm_engine *engine, struct vsvm_job *job);

@@ -46,8 +46,11 @@ static void vsvm_sched_free_job(struct drm_sched_job *base)
 		vsvm_job_end(job, -ECANCELED);
 	drm_sched_job_cleanup(base);
 	vsvm_job_put(job);
+	/* The engine may go as soon as this lock is free. */
+	spin_lock(&engine->fifo_lock);
 	if (atomic_dec_and_test(&engine->nr_jobs))
 		wake_up_all(&engine->wq);
+	spin_unlock(&engine->fifo_lock);
 }
 
 /* Timeouts are not used: a job may wait for another, or for a page, for long. */
@@ -73,10 +76,36 @@ static struct vsvm_job *vsvm_engine_next(struct vsvm_engine *engine)
 	if (job) {
 		list_del_init(&job->fifo_link);
 		engine->current_vm = job->vm;
+		engine->busy_since = ktime_get();
 	}
 	spin_unlock(&engine->fifo_lock);
 
 	return job;
+}
+
+/* The job is over, and its VM may go. */
+static void vsvm_engine_done(struct vsvm_engine *engine)
+{
+	spin_lock(&engine->fifo_lock);
+	engine->current_vm->file->busy_ns[engine->id] +=
+		ktime_to_ns(ktime_sub(ktime_get(), engine->busy_since));
+	engine->current_vm = NULL;
+	spin_unlock(&engine->fifo_lock);
+	wake_up_all(&engine->wq);
+}
+
+/* Time that jobs of a file took, the one that runs included. */
+u64 vsvm_engine_busy_ns(struct vsvm_engine *engine, struct vsvm_file *file)
+{
+	u64 ns;
+
+	spin_lock(&engine->fifo_lock);
+	ns = file->busy_ns[engine->id];
+	if (engine->current_vm && engine->current_vm->file == file)
+		ns += ktime_to_ns(ktime_sub(ktime_get(), engine->busy_since));
+	spin_unlock(&engine->fifo_lock);
+
+	return ns;
 }
 
 static int vsvm_engine_thread(void *data)
@@ -98,10 +127,7 @@ static int vsvm_engine_thread(void *data)
 
 		vsvm_job_end(job, vsvm_job_run(engine, job));
 
-		spin_lock(&engine->fifo_lock);
-		engine->current_vm = NULL;
-		spin_unlock(&engine->fifo_lock);
-		wake_up_all(&engine->wq);
+		vsvm_engine_done(engine);
 		vsvm_job_put(job);
 	}
 	return 0;
@@ -122,8 +148,7 @@ static bool vsvm_engine_runs(struct vsvm_engine *engine, struct vsvm_vm *vm)
  * Does the engine execute a job of the VM? Then get it out of a page fault: the
  * process may never serve it (userfaultfd), and may be waiting for us to exit.
  */
-static bool vsvm_engine_interrupt(struct vsvm_engine *engine,
-				  struct vsvm_vm *vm)
+bool vsvm_engine_interrupt(struct vsvm_engine *engine, struct vsvm_vm *vm)
 {
 	bool runs;
 
@@ -201,11 +226,23 @@ int vsvm_engine_init(struct vsvm_gpu *gpu, unsigned int id)
 	return 0;
 }
 
+/* Did the scheduler let go of all jobs, and is done with the engine? */
+static bool vsvm_engine_idle(struct vsvm_engine *engine)
+{
+	bool idle;
+
+	spin_lock(&engine->fifo_lock);
+	idle = !atomic_read(&engine->nr_jobs);
+	spin_unlock(&engine->fifo_lock);
+
+	return idle;
+}
+
 /* All VMs of the GPU were killed, so no job comes or runs. */
 void vsvm_engine_fini(struct vsvm_engine *engine)
 {
 	/* drm_sched_fini() would forget jobs that are not let go of yet. */
-	wait_event(engine->wq, !atomic_read(&engine->nr_jobs));
+	wait_event(engine->wq, vsvm_engine_idle(engine));
 	kthread_stop(engine->task);
 	drm_sched_fini(&engine->sched);
 	drm_WARN_ON(&engine->gpu->drm, !list_empty(&engine->fifo));

@@ -50,8 +50,12 @@ void vsvm_job_end(struct vsvm_job *job, int status)
 	}
 	spin_unlock(&vm->jobs_lock);
 
-	if (first)
+	if (first) {
+		/* Only the result is kept, and it may be kept for long. */
+		kvfree(job->cmds);
+		job->cmds = NULL;
 		wake_up_all(&vm->jobs_wq);
+	}
 	if (old)
 		vsvm_job_put(old);
 }
@@ -123,7 +127,7 @@ static int vsvm_exec_queue(struct vsvm_vm *vm, struct vsvm_job *job,
 static int vsvm_exec(struct vsvm_vm *vm, struct drm_vsvm_exec *args)
 {
 	struct vsvm_job *job;
-	int err;
+	int idx, err;
 
 	if (args->engine >= vm->gpu->config.engines)
 		return -EINVAL;
@@ -141,10 +145,21 @@ static int vsvm_exec(struct vsvm_vm *vm, struct drm_vsvm_exec *args)
 	kref_get(&vm->ref);
 
 	err = vsvm_exec_cmds(job, args);
-	if (!err)
-		err = vsvm_exec_queue(vm, job, args);
 	if (err)
-		vsvm_job_put(job);
+		goto err_put;
+
+	/* Only now: user memory may take for ever, and unplugging waits for us. */
+	err = -ENODEV;
+	if (!drm_dev_enter(&vm->gpu->drm, &idx))
+		goto err_put;
+	err = vsvm_exec_queue(vm, job, args);
+	drm_dev_exit(idx);
+	if (err)
+		goto err_put;
+	return 0;
+
+err_put:
+	vsvm_job_put(job);
 	return err;
 }
 
@@ -152,7 +167,7 @@ int vsvm_exec_ioctl(struct drm_device *drm, void *data, struct drm_file *file)
 {
 	struct drm_vsvm_exec *args = data;
 	struct vsvm_vm *vm;
-	int idx, err;
+	int err;
 
 	if (args->flags || !args->num_cmds || args->num_cmds > VSVM_MAX_CMDS ||
 	    !IS_ALIGNED(args->fence_addr, 8) ||
@@ -163,12 +178,7 @@ int vsvm_exec_ioctl(struct drm_device *drm, void *data, struct drm_file *file)
 	if (!vm)
 		return -ENOENT;
 
-	if (drm_dev_enter(drm, &idx)) {
-		err = vsvm_exec(vm, args);
-		drm_dev_exit(idx);
-	} else {
-		err = -ENODEV;
-	}
+	err = vsvm_exec(vm, args);
 	vsvm_vm_put(vm);
 	return err;
 }

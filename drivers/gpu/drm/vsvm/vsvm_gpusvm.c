@@ -84,10 +84,15 @@ static struct drm_gpusvm_range *vsvm_range_alloc(struct drm_gpusvm *gpusvm)
 	return &range->base;
 }
 
+/* The range is out of the tree, so no notifier can queue it again. */
 static void vsvm_range_free(struct drm_gpusvm_range *base)
 {
+	struct vsvm_gpusvm *svm = to_vsvm_gpusvm(base->gpusvm);
 	struct vsvm_range *range = to_vsvm_range(base);
 
+	spin_lock(&svm->gc_lock);
+	list_del(&range->gc_link);
+	spin_unlock(&svm->gc_lock);
 	drm_gpusvm_free_pages(base->gpusvm, &range->pages,
 			      vsvm_range_npages(range));
 	kfree(range);
@@ -204,13 +209,7 @@ static void vsvm_range_drop(struct vsvm_gpusvm *svm, struct vsvm_range *range)
 static void vsvm_range_remove(struct vsvm_gpusvm *svm, struct vsvm_range *range)
 {
 	vsvm_range_drop(svm, range);
-	drm_gpusvm_range_get(&range->base);
 	drm_gpusvm_range_remove(&svm->base, &range->base);
-	/* Only now: a notifier may have queued it until it left the tree. */
-	spin_lock(&svm->gc_lock);
-	list_del_init(&range->gc_link);
-	spin_unlock(&svm->gc_lock);
-	drm_gpusvm_range_put(&range->base);
 }
 
 static void vsvm_gpusvm_collect(struct vsvm_gpusvm *svm)
@@ -309,6 +308,7 @@ static int vsvm_gpusvm_try(struct vsvm_gpusvm *svm, u64 addr, bool write,
 {
 	const struct drm_gpusvm_ctx ctx = { .read_only = true };
 	u64 lo = ALIGN_DOWN(addr, *chunk);
+	struct drm_gpusvm_pages_flags flags;
 	struct drm_gpusvm_range *base;
 	struct vsvm_range *range;
 	unsigned long size;
@@ -330,6 +330,11 @@ static int vsvm_gpusvm_try(struct vsvm_gpusvm *svm, u64 addr, bool write,
 	err = vsvm_range_bind(svm, range, write);
 	if (err != -EFAULT && err != -EPERM && err != -EOPNOTSUPP)
 		return err;
+
+	/* Unmapped in between: the collector's, and other memory may be there. */
+	flags.__flags = READ_ONCE(range->pages.flags.__flags);
+	if (flags.unmapped)
+		return -EAGAIN;
 
 	/* As drm_msvm does: one bad page must not fail its neighbours. */
 	reason = vsvm_gpusvm_reason(svm->base.mm, addr, write);
@@ -420,14 +425,16 @@ static void vsvm_gpusvm_fini(struct vsvm_vm *vm)
 }
 
 /* Live state is counted by looking, so that it can't drift. */
-static void vsvm_gpusvm_stats(struct vsvm_vm *vm,
-			      struct drm_vsvm_vm_stats *stats)
+static int vsvm_gpusvm_stats(struct vsvm_vm *vm,
+			     struct drm_vsvm_vm_stats *stats)
 {
 	struct drm_gpusvm_notifier *notifier = NULL;
 	struct vsvm_gpusvm *svm = vm->gpusvm;
 	struct drm_gpusvm_range *base;
 
-	mutex_lock(&svm->lock);
+	/* A fault that sleeps (userfaultfd) holds it for as long. */
+	if (mutex_lock_interruptible(&svm->lock))
+		return -ERESTARTSYS;
 	stats->faults = svm->stats.faults;
 	stats->walks = svm->stats.walks;
 	stats->invalidations = READ_ONCE(svm->stats.invalidations);
@@ -447,6 +454,8 @@ static void vsvm_gpusvm_stats(struct vsvm_vm *vm,
 		}
 	}
 	mutex_unlock(&svm->lock);
+
+	return 0;
 }
 
 const struct vsvm_layout_ops vsvm_gpusvm_ops = {

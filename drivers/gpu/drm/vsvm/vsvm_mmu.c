@@ -179,7 +179,9 @@ u64 vsvm_pt_zap(struct vsvm_vm *vm, u64 start, u64 end)
 
 	spin_lock(&vm->flush_lock);
 	ticket = atomic64_inc_return(&vm->ticket);
-	vm->flush_end = done;
+	/* Another shard's may have started later and been quicker to get here. */
+	if (ktime_after(done, vm->flush_end))
+		vm->flush_end = done;
 	spin_unlock(&vm->flush_lock);
 
 	return ticket;

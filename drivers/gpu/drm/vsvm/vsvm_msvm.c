@@ -64,8 +64,7 @@ static int vsvm_msvm_fault(struct vsvm_vm *vm, u64 addr,
 	return drm_msvm_handle_fault(&vm->member, addr, access);
 }
 
-static void vsvm_msvm_stats(struct vsvm_vm *vm,
-			    struct drm_vsvm_vm_stats *stats)
+static int vsvm_msvm_stats(struct vsvm_vm *vm, struct drm_vsvm_vm_stats *stats)
 {
 	struct drm_msvm_info info;
 
@@ -77,6 +76,8 @@ static void vsvm_msvm_stats(struct vsvm_vm *vm,
 	stats->ranges = info.ranges;
 	stats->notifiers = info.notifiers;
 	stats->bytes = info.bytes;
+
+	return 0;
 }
 
 const struct vsvm_layout_ops vsvm_msvm_ops = {

@@ -87,10 +87,6 @@ void vsvm_vm_kill(struct vsvm_vm *vm)
 	struct vsvm_gpu *gpu = vm->gpu;
 	unsigned int i;
 
-	mutex_lock(&vm->kill_lock);
-	if (vm->killed)
-		goto out;
-
 	/* After the exec lock was ours, every job that was let in is queued. */
 	mutex_lock(&vm->exec_lock);
 	spin_lock(&vm->jobs_lock);
@@ -98,6 +94,14 @@ void vsvm_vm_kill(struct vsvm_vm *vm)
 	WRITE_ONCE(vm->dying, true);
 	spin_unlock(&vm->jobs_lock);
 	mutex_unlock(&vm->exec_lock);
+
+	/* Who has the kill lock may wait for a fault that sleeps: end it. */
+	for (i = 0; i < gpu->config.engines; i++)
+		vsvm_engine_interrupt(&gpu->engines[i], vm);
+
+	mutex_lock(&vm->kill_lock);
+	if (vm->killed)
+		goto out;
 
 	/* What the scheduler still has is handed over or thrown out ... */
 	vsvm_vm_fini_entities(vm, gpu->config.engines);
@@ -118,7 +122,8 @@ out:
 	mutex_unlock(&vm->kill_lock);
 }
 
-static struct vsvm_vm *vsvm_vm_create(struct vsvm_gpu *gpu, u32 layout)
+static struct vsvm_vm *vsvm_vm_create(struct vsvm_gpu *gpu,
+				      struct vsvm_file *file, u32 layout)
 {
 	struct vsvm_vm *vm;
 	int err;
@@ -131,6 +136,7 @@ static struct vsvm_vm *vsvm_vm_create(struct vsvm_gpu *gpu, u32 layout)
 		return ERR_PTR(-ENOMEM);
 	kref_init(&vm->ref);
 	vm->gpu = gpu;
+	vm->file = file;
 	vm->layout = layout;
 	vm->ops = layout == DRM_VSVM_VM_LAYOUT_MSVM ? &vsvm_msvm_ops :
 						      &vsvm_gpusvm_ops;
@@ -189,7 +195,7 @@ static int vsvm_vm_create_handle(struct drm_device *drm, struct drm_file *file,
 	struct vsvm_vm *vm;
 	int err;
 
-	vm = vsvm_vm_create(to_vsvm_gpu(drm), args->layout);
+	vm = vsvm_vm_create(to_vsvm_gpu(drm), priv, args->layout);
 	if (IS_ERR(vm))
 		return PTR_ERR(vm);
 
@@ -245,7 +251,7 @@ int vsvm_vm_stats_ioctl(struct drm_device *drm, void *data,
 	struct drm_vsvm_vm_stats *args = data;
 	struct drm_vsvm_vm_stats stats = { .vm_id = args->vm_id };
 	struct vsvm_vm *vm;
-	int err = 0;
+	int err;
 
 	if (args->pad)
 		return -EINVAL;
@@ -254,16 +260,15 @@ int vsvm_vm_stats_ioctl(struct drm_device *drm, void *data,
 		return -ENOENT;
 
 	stats.layout = vm->layout;
+	err = mutex_lock_interruptible(&vm->kill_lock);
+	if (err)
+		goto out;
 	/* Killed by an unplug in between: there is no SVM state any more. */
-	mutex_lock(&vm->kill_lock);
-	if (vm->killed)
-		err = -ENODEV;
-	else
-		vm->ops->stats(vm, &stats);
+	err = vm->killed ? -ENODEV : vm->ops->stats(vm, &stats);
 	mutex_unlock(&vm->kill_lock);
 	if (!err)
 		*args = stats;
-
+out:
 	vsvm_vm_put(vm);
 	return err;
 }
