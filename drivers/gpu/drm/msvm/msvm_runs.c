@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
  * Turns what hmm_range_fault() reports, one word a page, into runs: one word
- * for each physically contiguous power-of-two piece. One pass, whatever the
- * memory looks like; a huge page is one run, and so are small pages that happen
- * to follow each other.
+ * for each physically contiguous power-of-two piece with the same rights. One
+ * pass, whatever the memory looks like; a huge page is one run, and so are small
+ * pages that happen to follow each other.
  */
 #include <linux/hmm.h>
 #include <linux/log2.h>
@@ -23,12 +23,13 @@ static unsigned long msvm_pfn_span(unsigned long hmm_pfn)
 
 /* Append @n contiguous pages to @runs in powers of two, largest first. */
 static unsigned long msvm_runs_emit(u64 *runs, unsigned long nr,
-				    unsigned long pfn, unsigned long n)
+				    unsigned long pfn, unsigned long n,
+				    bool write)
 {
 	while (n) {
 		unsigned int order = ilog2(n);
 
-		runs[nr++] = msvm_run_encode(pfn, order);
+		runs[nr++] = msvm_run_encode(pfn, order, write);
 		pfn += 1UL << order;
 		n -= 1UL << order;
 	}
@@ -47,21 +48,24 @@ unsigned long msvm_runs_compact(unsigned long *pfns, unsigned long npages,
 {
 	unsigned long first = pfns[0] & ~HMM_PFN_FLAGS;
 	unsigned long count = 0, nr = 0, i, span;
-	bool all = true;
+	bool write = pfns[0] & HMM_PFN_WRITE, all = write;
 
 	for (i = 0; i < npages; i += span) {
 		unsigned long pfn = pfns[i] & ~HMM_PFN_FLAGS;
+		bool w = pfns[i] & HMM_PFN_WRITE;
 
 		span = min(msvm_pfn_span(pfns[i]), npages - i);
-		all &= !!(pfns[i] & HMM_PFN_WRITE);
-		if (pfn != first + count) {
-			nr = msvm_runs_emit((u64 *)pfns, nr, first, count);
+		if (pfn != first + count || w != write) {
+			nr = msvm_runs_emit((u64 *)pfns, nr, first, count,
+					    write);
 			first = pfn;
 			count = 0;
+			write = w;
+			all &= w;
 		}
 		count += span;
 	}
 	*writable = all;
-	return msvm_runs_emit((u64 *)pfns, nr, first, count);
+	return msvm_runs_emit((u64 *)pfns, nr, first, count, write);
 }
 EXPORT_SYMBOL_IF_KUNIT(msvm_runs_compact);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * KUnit tests of runs: every page is described exactly once and in order,
- * whatever huge, contiguous and scattered pages come together.
+ * KUnit tests of runs: every page is described exactly once, in order and with
+ * its own right to be written, whatever huge, contiguous and scattered pages
+ * come together.
  */
 #include <linux/hmm.h>
 #include <linux/prandom.h>
@@ -44,9 +45,12 @@ static unsigned long check_compact(struct kunit *test,
 		unsigned long n = 1UL << msvm_run_order(words[i]);
 
 		KUNIT_ASSERT_LE(test, page + n, npages);
-		for (k = 0; k < n; k++, page++)
+		for (k = 0; k < n; k++, page++) {
 			KUNIT_ASSERT_EQ(test, pfn + k,
 					pfns[page] & ~HMM_PFN_FLAGS);
+			KUNIT_ASSERT_EQ(test, msvm_run_writable(words[i]),
+					!!(pfns[page] & HMM_PFN_WRITE));
+		}
 	}
 	KUNIT_EXPECT_EQ(test, page, npages);
 
@@ -116,6 +120,21 @@ static void runs_one_read_only_page(struct kunit *test)
 	}
 }
 
+/* Contiguous pages with different rights are different runs. */
+static void runs_rights_differ(struct kunit *test)
+{
+	unsigned long pfns[16], i;
+	bool writable;
+
+	for (i = 0; i < 16; i++)
+		pfns[i] = hmm_pfn(0x1000 + i, 0, i >= 8);
+	KUNIT_EXPECT_EQ(test, 2, check_compact(test, pfns, 16, &writable));
+	KUNIT_EXPECT_FALSE(test, writable);
+	for (i = 0; i < 16; i++)
+		pfns[i] = hmm_pfn(0x1000 + i, 0, i % 2);
+	KUNIT_EXPECT_EQ(test, 16, check_compact(test, pfns, 16, &writable));
+}
+
 static void runs_random(struct kunit *test)
 {
 	static const unsigned int orders[] = { 0, 0, 0, 1, 2, 4, 9 };
@@ -160,6 +179,7 @@ static struct kunit_case msvm_runs_cases[] = {
 	KUNIT_CASE(runs_scattered),
 	KUNIT_CASE(runs_contiguous_small_pages),
 	KUNIT_CASE(runs_one_read_only_page),
+	KUNIT_CASE(runs_rights_differ),
 	KUNIT_CASE(runs_random),
 	{}
 };
