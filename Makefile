@@ -25,7 +25,7 @@ help:
 	@echo '  make test-debug                all tests on a kernel with KASAN and lockdep'
 	@echo
 	@echo 'For a kernel of your own:'
-	@echo '  make modules [KDIR=...]        build the modules against installed headers'
+	@echo '  make modules [KDIR=...] [MSVM_DEBUG=1]  build the modules against installed headers'
 	@echo '  make modules_install [KDIR=...] [INSTALL_MOD_PATH=...]'
 	@echo '  make overlay KSRC=...          put the sources into an unpacked kernel tree'
 	@echo '  make tools, make igt-tests     build the programs'
@@ -37,11 +37,13 @@ help:
 # --- (a) external modules ----------------------------------------------------
 
 # One command for all: modpost sees what one module exports to the next.
-# KUnit tests are built where the kernel has KUnit.
+# KUnit tests are built where the kernel has KUnit. MSVM_DEBUG=1 adds failures and
+# flaws on request, see CONFIG_DRM_MSVM_DEBUG.
 KUNIT	= $(shell sed -n 's/^CONFIG_KUNIT=[ym]$$/CONFIG_DRM_MSVM_KUNIT_TEST=m/p' \
 	'$(KDIR)/include/config/auto.conf' 2>/dev/null)
 KBUILD	= $(MAKE) -C '$(KDIR)' M='$(TOP)' \
-	CONFIG_DRM_MSVM=m CONFIG_DRM_VSVM=m CONFIG_DRM_MSVM_SAMPLES=m $(KUNIT)
+	CONFIG_DRM_MSVM=m CONFIG_DRM_VSVM=m CONFIG_DRM_MSVM_SAMPLES=m $(KUNIT) \
+	$(if $(MSVM_DEBUG),CONFIG_DRM_MSVM_DEBUG=y)
 
 .PHONY: check-kernel modules modules_install
 check-kernel:

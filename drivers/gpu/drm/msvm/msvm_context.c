@@ -22,10 +22,10 @@ static struct drm_msvm *msvm_context_create(struct mm_struct *mm)
 
 	lockdep_assert_held(&msvm_contexts_lock);
 
-	msvm = kzalloc_obj(*msvm);
+	msvm = msvm_alloc(kzalloc_obj(*msvm));
 	if (!msvm)
 		return ERR_PTR(-ENOMEM);
-	msvm->stats = alloc_percpu(struct msvm_stats);
+	msvm->stats = msvm_alloc(alloc_percpu(struct msvm_stats));
 	if (!msvm->stats) {
 		err = -ENOMEM;
 		goto err_free;
@@ -39,7 +39,8 @@ static struct drm_msvm *msvm_context_create(struct mm_struct *mm)
 	get_task_comm(msvm->comm, current->group_leader);
 
 	/* Cyclic, so that a number in a log does not soon mean another. */
-	err = xa_alloc_cyclic(&msvm_contexts, &msvm->id, msvm, xa_limit_31b,
+	err = msvm_fail_alloc() ? -ENOMEM :
+	      xa_alloc_cyclic(&msvm_contexts, &msvm->id, msvm, xa_limit_31b,
 			      &next_id, GFP_KERNEL);
 	if (err < 0)
 		goto err_stats;

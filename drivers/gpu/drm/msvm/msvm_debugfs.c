@@ -261,6 +261,7 @@ void msvm_debugfs_init(void)
 	debugfs_create_file("contexts", 0400, dir, NULL, &msvm_contexts_fops);
 	debugfs_create_file("devices", 0400, dir, NULL, &msvm_devices_fops);
 	debugfs_create_file("stats", 0400, dir, NULL, &msvm_global_stats_fops);
+	msvm_inject_init(dir);
 }
 
 void msvm_debugfs_exit(void)

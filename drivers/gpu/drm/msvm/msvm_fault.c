@@ -26,12 +26,14 @@
  * @addr: Where, page aligned.
  * @write: A writable mapping is needed.
  * @chunk: Largest range to make; shrinks when a larger one can't be served.
+ * @walk_failed: It was the walk that failed, so a smaller range may do.
  */
 struct msvm_fault {
 	struct drm_msvm_member *member;
 	unsigned long addr;
 	bool write;
 	unsigned long chunk;
+	bool walk_failed;
 };
 
 /* Is the access already possible? */
@@ -117,10 +119,14 @@ static int msvm_fault_serve(struct msvm_fault *fault,
 
 	/* A hint only: checked again under the notifier lock. */
 	if (!READ_ONCE(range->runs_valid) ||
-	    (fault->write && !range->runs_writable)) {
+	    (fault->write && !range->runs_writable) ||
+	    msvm_mutated(MSVM_MUTATE_ALWAYS_WALK)) {
 		err = msvm_walk(range, fault->write);
-		if (err)
+		if (err) {
+			fault->walk_failed = err == -EFAULT || err == -EPERM ||
+					     err == -EOPNOTSUPP;
 			return err;
+		}
 		walked = true;
 	}
 
@@ -139,6 +145,11 @@ static int msvm_fault_serve(struct msvm_fault *fault,
 		err = msvm_fault_commit(fault, range, idx);
 	drm_gpusvm_notifier_unlock(gpusvm);
 
+	if (err && err != -EAGAIN && msvm_mutated(MSVM_MUTATE_FAIL_ALL_SLOTS)) {
+		down_write(&gpusvm->notifier_lock);
+		msvm_range_drop_all(range);
+		up_write(&gpusvm->notifier_lock);
+	}
 	if (!err && !walked)
 		msvm_stat_inc(member->msvm, MSVM_STAT_WALKS_SAVED);
 	return err;
@@ -229,6 +240,7 @@ static int msvm_fault_try(struct msvm_fault *fault)
 	struct msvm_shard *shard;
 	int err;
 
+	fault->walk_failed = false;
 	shard = msvm_shard_get(msvm, fault->addr);
 	if (IS_ERR(shard))
 		return PTR_ERR(shard);
@@ -251,13 +263,9 @@ static int msvm_fault_try(struct msvm_fault *fault)
 		err = msvm_fault_serve(fault, range);
 	mutex_unlock(&range->lock);
 
-	switch (err) {
-	case -EFAULT:
-	case -EPERM:
-	case -EOPNOTSUPP:
+	/* A device that fails to map keeps what others have of the range. */
+	if (fault->walk_failed)
 		err = msvm_fault_shrink(fault, shard, range, err);
-		break;
-	}
 	/*
 	 * The collector may have passed by while we held the mutex, and comes
 	 * again only if told. It saw the flag before it failed to get the
@@ -366,6 +374,8 @@ int drm_msvm_handle_fault(struct drm_msvm_member *member, u64 addr,
 	if (err)
 		msvm_stat_error(msvm, err);
 	trace_msvm_fault_end(msvm->id, member->slot, addr, access, err);
+	if (msvm_mutated(MSVM_MUTATE_SWALLOW_ERROR))
+		return 0;
 	return err;
 }
 EXPORT_SYMBOL_GPL(drm_msvm_handle_fault);

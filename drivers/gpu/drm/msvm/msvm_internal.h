@@ -20,6 +20,7 @@
 #include <drm/drm_msvm.h>
 #include <drm/drm_pagemap.h>
 
+#include "msvm_inject.h"
 #include "msvm_runs.h"
 #include "msvm_stats.h"
 
@@ -223,7 +224,8 @@ struct drm_msvm_range {
 	DECLARE_BITMAP(writable, DRM_MSVM_MAX_MEMBERS);
 	/**
 	 * @runs: Result of the last walk, one word for each physically
-	 * contiguous power-of-two run, see msvm_run_*(). Range mutex.
+	 * contiguous power-of-two run of the same rights, see msvm_run_*().
+	 * Range mutex, or the notifier lock and @runs_valid.
 	 */
 	u64 *runs;
 	/** @nr_runs: Number of @runs; as @runs. */

@@ -33,13 +33,20 @@ static void msvm_range_zap(struct drm_msvm_range *range, unsigned int slot,
 	struct drm_msvm *msvm = msvm_range_context(range);
 	struct drm_msvm_member *member = msvm->members[slot];
 
+	clear_bit(slot, range->bound);
+	if (msvm_mutated(MSVM_MUTATE_SKIP_ZAP) ||
+	    (msvm_mutated(MSVM_MUTATE_FORGET_SLOT) && slot &&
+	     slot == find_last_bit(range->mapped, DRM_MSVM_MAX_MEMBERS)))
+		return;
+
 	flush->ticket[slot] =
 		member->dev->ops->zap(member,
 				      drm_gpusvm_range_start(&range->base),
 				      drm_gpusvm_range_end(&range->base));
 	__set_bit(slot, flush->slots);
-	clear_bit(slot, range->bound);
 	msvm_stat_inc(msvm, MSVM_STAT_ZAPS);
+	if (msvm_mutated(MSVM_MUTATE_WAIT_EARLY))
+		msvm_zap_wait(member, flush->ticket[slot]);
 }
 
 /*
@@ -67,6 +74,8 @@ static void msvm_flush_wait(struct drm_msvm *msvm, struct msvm_flush *flush)
 {
 	unsigned int slot;
 
+	if (msvm_mutated(MSVM_MUTATE_SKIP_WAIT))
+		return;
 	for_each_set_bit(slot, flush->slots, DRM_MSVM_MAX_MEMBERS)
 		msvm_zap_wait(msvm->members[slot], flush->ticket[slot]);
 }
@@ -91,7 +100,8 @@ static void msvm_range_release(struct drm_msvm_range *range)
 	msvm_mark_dirty(range);
 	for_each_set_bit(slot, range->mapped, DRM_MSVM_MAX_MEMBERS)
 		msvm_range_unmap_slot(range, slot);
-	range->runs_valid = false;
+	if (!msvm_mutated(MSVM_MUTATE_REUSE_RUNS))
+		range->runs_valid = false;
 }
 
 /*
@@ -173,6 +183,8 @@ void msvm_invalidate(struct drm_gpusvm *gpusvm,
 		WRITE_ONCE(range->seq, range->seq + 1);
 		for_each_set_bit(slot, range->bound, DRM_MSVM_MAX_MEMBERS)
 			msvm_range_zap(range, slot, &flush);
+		if (msvm_mutated(MSVM_MUTATE_UNMAP_BEFORE_WAIT))
+			msvm_range_release(range);
 	}
 	if (!hit)
 		return;

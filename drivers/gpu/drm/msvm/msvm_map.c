@@ -37,8 +37,9 @@ int msvm_map_reserve(struct drm_msvm_range *range, int idx)
 	msvm_stat_bytes(msvm_range_context(range),
 			((s64)cap - entry->cap) * sizeof(*pages->dma_addr));
 	entry->cap = cap;
-	pages->dma_addr = kvmalloc_array(cap, sizeof(*pages->dma_addr),
-					 GFP_KERNEL);
+	pages->dma_addr = msvm_alloc(kvmalloc_array(cap,
+						    sizeof(*pages->dma_addr),
+						    GFP_KERNEL));
 	if (pages->dma_addr)
 		return 0;
 
@@ -66,8 +67,9 @@ static void msvm_unmap_prefix(struct drm_gpusvm_pages *pages, unsigned long nr)
 		struct drm_pagemap_addr *addr = &pages->dma_addr[i];
 
 		if (!iova && addr->proto == DRM_INTERCONNECT_SYSTEM)
-			dma_unmap_page(dev, addr->addr,
-				       PAGE_SIZE << addr->order, addr->dir);
+			dma_unmap_page(dev, addr->addr, PAGE_SIZE << addr->order,
+				       msvm_mutated(MSVM_MUTATE_WRONG_DIRECTION) ?
+				       DMA_FROM_DEVICE : addr->dir);
 	}
 	/* dma_iova_free() leaves the size set, as if the space were in use. */
 	pages->state = (struct dma_iova_state){};
@@ -134,7 +136,8 @@ static int msvm_map_runs(struct drm_msvm_range *range,
 	return 0;
 
 err_unmap:
-	msvm_unmap_prefix(pages, i);
+	if (!msvm_mutated(MSVM_MUTATE_LEAK_PARTIAL_MAP))
+		msvm_unmap_prefix(pages, i);
 	return err;
 }
 
@@ -237,7 +240,8 @@ void msvm_mark_dirty(struct drm_msvm_range *range)
 
 	lockdep_assert_held_write(&range->base.gpusvm->notifier_lock);
 
-	if (!range->runs_valid || !range->written)
+	if (!range->runs_valid || !range->written ||
+	    msvm_mutated(MSVM_MUTATE_FORGET_DIRTY))
 		return;
 
 	for (i = 0; i < range->nr_runs; i++) {

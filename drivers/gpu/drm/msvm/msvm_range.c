@@ -32,7 +32,7 @@ struct drm_gpusvm_range *msvm_range_alloc(struct drm_gpusvm *gpusvm)
 {
 	struct drm_msvm_range *range;
 
-	range = kmem_cache_zalloc(msvm_range_cache, GFP_KERNEL);
+	range = msvm_alloc(kmem_cache_zalloc(msvm_range_cache, GFP_KERNEL));
 	if (!range)
 		return NULL;
 
@@ -126,6 +126,8 @@ static int msvm_range_index(struct msvm_shard *shard,
 
 	lockdep_assert_held(&shard->lock);
 
+	if (msvm_fail_alloc())
+		return -ENOMEM;
 	do {
 		xas_lock(&xas);
 		xas_store(&xas, range);
@@ -247,7 +249,7 @@ static int msvm_range_grow(struct drm_msvm_range *range)
 	struct drm_gpusvm_pages *pages, *old = NULL;
 	struct msvm_slot_entry *entries;
 
-	pages = kzalloc(msvm_slots_size(cap), GFP_KERNEL);
+	pages = msvm_alloc(kzalloc(msvm_slots_size(cap), GFP_KERNEL));
 	if (!pages)
 		return -ENOMEM;
 	entries = (struct msvm_slot_entry *)(pages + cap);

@@ -34,7 +34,7 @@ static struct msvm_shard *msvm_shard_create(struct drm_msvm *msvm,
 
 	lockdep_assert_held(&msvm->lock);
 
-	shard = kzalloc_obj(*shard);
+	shard = msvm_alloc(kzalloc_obj(*shard));
 	if (!shard)
 		return ERR_PTR(-ENOMEM);
 
@@ -55,7 +55,8 @@ static struct msvm_shard *msvm_shard_create(struct drm_msvm *msvm,
 	drm_gpusvm_driver_set_lock(&shard->gpusvm, &shard->lock);
 
 	/* Publishes the initialised shard to lookups without the lock. */
-	err = xa_err(xa_store(&msvm->shards, index, shard, GFP_KERNEL));
+	err = msvm_fail_alloc() ? -ENOMEM :
+	      xa_err(xa_store(&msvm->shards, index, shard, GFP_KERNEL));
 	if (err)
 		goto err_fini;
 	msvm_stat_bytes(msvm, sizeof(*shard));
@@ -118,13 +119,16 @@ bool msvm_shard_try_remove(struct msvm_shard *shard,
 {
 	lockdep_assert_held(&shard->lock);
 
-	if (!mutex_trylock(&range->lock))
+	if (msvm_mutated(MSVM_MUTATE_COLLECT_WAITS))
+		mutex_lock(&range->lock);
+	else if (!mutex_trylock(&range->lock))
 		return false;
 
 	if (!range->removed) {
 		range->removed = true;
 		down_write(&shard->gpusvm.notifier_lock);
-		msvm_range_drop_all(range);
+		if (!msvm_mutated(MSVM_MUTATE_REMOVE_MAPPED))
+			msvm_range_drop_all(range);
 		up_write(&shard->gpusvm.notifier_lock);
 		msvm_range_unindex(shard, range);
 		drm_gpusvm_range_remove(&shard->gpusvm, &range->base);

@@ -41,7 +41,8 @@ static int msvm_publish(struct drm_msvm_range *range, const u64 *runs,
 	int err = 0;
 
 	if (nr > range->cap_runs) {
-		room = kvmalloc_array(nr, sizeof(*room), GFP_KERNEL);
+		room = msvm_alloc(kvmalloc_array(nr, sizeof(*room),
+						 GFP_KERNEL));
 		if (!room)
 			return -ENOMEM;
 	}
@@ -99,7 +100,8 @@ int msvm_walk(struct drm_msvm_range *range, bool write)
 	lockdep_assert_held(&range->lock);
 
 	/* Zeroed: HMM takes some flags of an entry as input. */
-	hmm.hmm_pfns = kvcalloc(npages, sizeof(*hmm.hmm_pfns), GFP_KERNEL);
+	hmm.hmm_pfns = msvm_alloc(kvcalloc(npages, sizeof(*hmm.hmm_pfns),
+					   GFP_KERNEL));
 	if (!hmm.hmm_pfns)
 		return -ENOMEM;
 
@@ -113,6 +115,8 @@ int msvm_walk(struct drm_msvm_range *range, bool write)
 		msvm_stat_inc(msvm, MSVM_STAT_HMM_WALKS);
 		msvm_stat_add(msvm, MSVM_STAT_WALK_PAGES, npages);
 		nr = msvm_runs_compact(hmm.hmm_pfns, npages, &writable);
+		if (msvm_mutated(MSVM_MUTATE_FORGET_WRITE_BIT))
+			writable = true;
 		err = msvm_publish(range, (u64 *)hmm.hmm_pfns, nr, writable,
 				   seq);
 	}

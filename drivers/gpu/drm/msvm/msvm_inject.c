@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Failures and flaws on request, set below /sys/kernel/debug/drm_msvm/:
+ *
+ * inject/alloc      n: the n-th allocation of the library from now on fails; 0: none
+ * inject/allocs     allocations so far, written to start over
+ * mutate/FLAW       1: the library has this flaw from now on
+ *
+ * The kernel's own fault injection is the better tool where it is built in; this
+ * works on distribution kernels too, and fails nobody else's allocations.
+ */
+#include <linux/atomic.h>
+#include <linux/bitops.h>
+#include <linux/debugfs.h>
+#include <linux/printk.h>
+
+#include "msvm_inject.h"
+
+static const char * const msvm_mutation_names[] = {
+	[MSVM_MUTATE_SKIP_ZAP] = "skip_zap",
+	[MSVM_MUTATE_SKIP_WAIT] = "skip_wait",
+	[MSVM_MUTATE_WAIT_EARLY] = "wait_early",
+	[MSVM_MUTATE_UNMAP_BEFORE_WAIT] = "unmap_before_wait",
+	[MSVM_MUTATE_FORGET_SLOT] = "forget_slot",
+	[MSVM_MUTATE_REUSE_RUNS] = "reuse_runs",
+	[MSVM_MUTATE_FORGET_WRITE_BIT] = "forget_write_bit",
+	[MSVM_MUTATE_FORGET_DIRTY] = "forget_dirty",
+	[MSVM_MUTATE_SWALLOW_ERROR] = "swallow_error",
+	[MSVM_MUTATE_LEAK_PARTIAL_MAP] = "leak_partial_map",
+	[MSVM_MUTATE_WRONG_DIRECTION] = "wrong_direction",
+	[MSVM_MUTATE_FAIL_ALL_SLOTS] = "fail_all_slots",
+	[MSVM_MUTATE_REMOVE_MAPPED] = "remove_mapped",
+	[MSVM_MUTATE_COLLECT_WAITS] = "collect_waits",
+	[MSVM_MUTATE_ALWAYS_WALK] = "always_walk",
+};
+
+static_assert(ARRAY_SIZE(msvm_mutation_names) == MSVM_MUTATIONS);
+
+/* One flag each, not a mask: debugfs has files for booleans. */
+static bool msvm_mutations[MSVM_MUTATIONS];
+static atomic_t msvm_inject_alloc;
+static atomic_t msvm_inject_allocs;
+
+/* Does the library have this flaw? Any context. */
+bool msvm_mutated(enum msvm_mutation mutation)
+{
+	/* Pairs with the write through debugfs; no order is needed. */
+	return READ_ONCE(msvm_mutations[mutation]);
+}
+
+/* Must this allocation fail? Any context. */
+bool msvm_fail_alloc(void)
+{
+	atomic_inc(&msvm_inject_allocs);
+	return atomic_add_unless(&msvm_inject_alloc, -1, 0) &&
+	       !atomic_read(&msvm_inject_alloc);
+}
+
+/* Make the files, below the library's folder. */
+void msvm_inject_init(struct dentry *parent)
+{
+	struct dentry *dir = debugfs_create_dir("inject", parent);
+	int i;
+
+	debugfs_create_atomic_t("alloc", 0600, dir, &msvm_inject_alloc);
+	debugfs_create_atomic_t("allocs", 0600, dir, &msvm_inject_allocs);
+
+	dir = debugfs_create_dir("mutate", parent);
+	for (i = 0; i < MSVM_MUTATIONS; i++)
+		debugfs_create_bool(msvm_mutation_names[i], 0600, dir,
+				    &msvm_mutations[i]);
+	pr_info("drm_msvm: built for tests, with flaws on request\n");
+}
