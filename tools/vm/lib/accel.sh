@@ -57,6 +57,8 @@ choose_accel() {
 		ACCEL=(-accel kvm -cpu max)
 	else
 		say "software emulation ($why)"
-		ACCEL=(-accel "tcg,thread=$threads" -cpu max)
+		# An interrupt while the boot CPU is identified finds no features: KASAN
+		# then takes the direct map of five-level paging for wild memory.
+		ACCEL=(-accel "tcg,thread=$threads" -cpu "max,la57=off")
 	fi
 }
