@@ -5,6 +5,7 @@
  * engine's TLB lock; a page fault is served without it and the access repeated.
  */
 #include <linux/delay.h>
+#include <linux/hrtimer.h>
 #include <linux/ktime.h>
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
@@ -72,8 +73,13 @@ static int vsvm_run_fault(struct vsvm_run *run, u64 addr,
 		usleep_range(vm->gpu->config.fault_us,
 			     vm->gpu->config.fault_us + 10);
 
-	err = addr >> vm->gpu->config.va_bits ? -EFAULT :
-						vm->ops->fault(vm, addr, access);
+	if (addr >= vsvm_gpu_va_end(vm->gpu))
+		err = -EFAULT;
+	else if (access == DRM_MSVM_ACCESS_ATOMIC &&
+		 !vm->gpu->config.system_atomics)
+		err = -EOPNOTSUPP;
+	else
+		err = vm->ops->fault(vm, addr, access);
 	switch (err) {
 	case 0:
 		return 0;
@@ -98,6 +104,11 @@ static int vsvm_access(struct vsvm_run *run, u64 addr,
 {
 	bool write = access != DRM_MSVM_ACCESS_READ;
 	struct vsvm_engine *engine = run->engine;
+	struct vsvm_gpu *gpu = engine->gpu;
+	/* What it can't do at all is left to the fault to refuse. */
+	bool allowed = addr < vsvm_gpu_va_end(gpu) &&
+		       (access != DRM_MSVM_ACCESS_ATOMIC ||
+			gpu->config.system_atomics);
 	int err, faults = 0;
 	void *mem;
 
@@ -107,8 +118,8 @@ static int vsvm_access(struct vsvm_run *run, u64 addr,
 			return err;
 
 		spin_lock(&engine->tlb_lock);
-		mem = addr >> run->vm->gpu->config.va_bits ?
-		      NULL : vsvm_translate(engine, run->vm, addr, write);
+		mem = allowed ? vsvm_translate(engine, run->vm, addr, write) :
+				NULL;
 		if (mem)
 			fn(mem, data);
 		spin_unlock(&engine->tlb_lock);
@@ -293,8 +304,29 @@ static int vsvm_result(struct vsvm_run *run, const struct drm_vsvm_cmd *cmd,
 	return cmd->result ? vsvm_store(run, cmd->result, 8, value) : 0;
 }
 
+/* Be no faster than configured: @done bytes since @start. */
+static void vsvm_run_pace(struct vsvm_run *run, ktime_t start, u64 done)
+{
+	u32 mbps = run->engine->gpu->config.copy_mbps;
+	ktime_t end;
+
+	if (!mbps)
+		return;
+	/* Bytes by 10^6 bytes a second are microseconds. */
+	end = ktime_add_us(start, div_u64(done, mbps));
+	/* Shorter ones add up and are made good for later. */
+	while (ktime_us_delta(end, ktime_get()) > 50 &&
+	       !vsvm_run_stopped(run)) {
+		set_current_state(TASK_INTERRUPTIBLE);
+		schedule_hrtimeout(&end, HRTIMER_MODE_ABS);
+		if (signal_pending(current))
+			break;
+	}
+}
+
 static int vsvm_cmd_copy(struct vsvm_run *run, const struct drm_vsvm_cmd *cmd)
 {
+	ktime_t start = ktime_get();
 	u64 done, src, dst;
 	size_t n;
 	int err;
@@ -310,12 +342,14 @@ static int vsvm_cmd_copy(struct vsvm_run *run, const struct drm_vsvm_cmd *cmd)
 					    true);
 		if (err)
 			return err;
+		vsvm_run_pace(run, start, done + n);
 	}
 	return 0;
 }
 
 static int vsvm_cmd_fill(struct vsvm_run *run, const struct drm_vsvm_cmd *cmd)
 {
+	ktime_t start = ktime_get();
 	u64 done;
 	size_t n;
 	int err;
@@ -327,6 +361,7 @@ static int vsvm_cmd_fill(struct vsvm_run *run, const struct drm_vsvm_cmd *cmd)
 				    n, true);
 		if (err)
 			return err;
+		vsvm_run_pace(run, start, done + n);
 	}
 	return 0;
 }
@@ -580,6 +615,10 @@ int vsvm_cmd_check(const struct drm_vsvm_cmd *cmd)
 	if (uses & VSVM_USES_LEN &&
 	    (check_add_overflow(cmd->src, cmd->len, &end) ||
 	     check_add_overflow(cmd->dst, cmd->len, &end)))
+		return -EINVAL;
+	/* Backwards or forwards, one of them would be wrong. */
+	if (cmd->op == DRM_VSVM_OP_COPY && cmd->src < cmd->dst + cmd->len &&
+	    cmd->dst < cmd->src + cmd->len)
 		return -EINVAL;
 	if (cmd->op == DRM_VSVM_OP_HISTOGRAM &&
 	    check_add_overflow(cmd->dst, VSVM_HISTOGRAM_SIZE, &end))

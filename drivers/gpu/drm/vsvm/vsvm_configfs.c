@@ -82,6 +82,50 @@ VSVM_ATTR_U32(engines, 1, VSVM_MAX_ENGINES);
 VSVM_ATTR_U32(va_bits, 32, 47);
 VSVM_ATTR_U32(tlb_flush_us, 0, 1000000);
 VSVM_ATTR_U32(fault_us, 0, 1000000);
+VSVM_ATTR_U32(copy_mbps, 0, 1000000);
+VSVM_ATTR_U32(va_limit_mib, 0, 1U << 27);
+VSVM_ATTR_U32(system_atomics, 0, 1);
+VSVM_ATTR_U32(dma_bits, 24, 64);
+
+static const char * const vsvm_dma_names[] = {
+	[VSVM_DMA_DIRECT] = "direct",
+	[VSVM_DMA_IOMMU] = "iommu",
+	[VSVM_DMA_NONE] = "none",
+};
+
+static ssize_t vsvm_item_dma_show(struct config_item *cfg, char *page)
+{
+	struct vsvm_item *item = to_vsvm_item(cfg);
+
+	guard(mutex)(&item->lock);
+	return sysfs_emit(page, "%s\n", vsvm_dma_names[item->config.dma]);
+}
+
+static ssize_t vsvm_item_dma_store(struct config_item *cfg, const char *page,
+				   size_t count)
+{
+	struct vsvm_item *item = to_vsvm_item(cfg);
+	int dma = sysfs_match_string(vsvm_dma_names, page);
+
+	if (dma < 0) {
+		pr_err("vsvm: %s/dma: direct, iommu or none is needed\n",
+		       config_item_name(cfg));
+		return -EINVAL;
+	}
+	if (dma == VSVM_DMA_IOMMU && !vsvm_dma_has_iommu()) {
+		pr_err("vsvm: %s/dma: iommu needs a kernel with ARCH_HAS_DMA_OPS\n",
+		       config_item_name(cfg));
+		return -EOPNOTSUPP;
+	}
+
+	guard(mutex)(&item->lock);
+	if (item->gpu)
+		return -EBUSY;
+	item->config.dma = dma;
+	return count;
+}
+
+CONFIGFS_ATTR(vsvm_item_, dma);
 
 static ssize_t vsvm_item_live_show(struct config_item *cfg, char *page)
 {
@@ -159,6 +203,11 @@ static struct configfs_attribute *vsvm_item_attrs[] = {
 	&vsvm_item_attr_va_bits,
 	&vsvm_item_attr_tlb_flush_us,
 	&vsvm_item_attr_fault_us,
+	&vsvm_item_attr_copy_mbps,
+	&vsvm_item_attr_va_limit_mib,
+	&vsvm_item_attr_system_atomics,
+	&vsvm_item_attr_dma,
+	&vsvm_item_attr_dma_bits,
 	&vsvm_item_attr_dev_name,
 	NULL
 };

@@ -20,6 +20,10 @@ static unsigned int vsvm_engines = 2;
 module_param_named(engines, vsvm_engines, uint, 0444);
 MODULE_PARM_DESC(engines, "Engines of each of them (1 to 16, default 2)");
 
+bool vsvm_oracle = true;
+module_param_named(oracle, vsvm_oracle, bool, 0644);
+MODULE_PARM_DESC(oracle, "Watch GPUs made from now on for missing shoot-downs (default true)");
+
 static struct vsvm_gpu *vsvm_param_gpus[VSVM_MAX_GPUS];
 
 static int vsvm_query_ioctl(struct drm_device *drm, void *data,
@@ -160,6 +164,7 @@ static void __exit vsvm_exit(void)
 {
 	vsvm_configfs_exit();
 	vsvm_destroy_param_gpus();
+	vsvm_oracle_exit();
 }
 
 module_init(vsvm_init);

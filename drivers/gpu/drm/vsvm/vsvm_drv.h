@@ -7,7 +7,8 @@
  * Lock order, from the outside in:
  *   VM's kill_lock -> VM's exec_lock, GPU's vms_lock, locks of the layout (see
  *   drm_msvm, or &struct vsvm_gpusvm) -> VM's flush_lock, engine's tlb_lock.
- * VM's jobs_lock and engine's fifo_lock are innermost.
+ * VM's jobs_lock and engine's fifo_lock are innermost. The oracle's
+ * lock is outside of tlb_lock.
  */
 #ifndef __VSVM_DRV_H__
 #define __VSVM_DRV_H__
@@ -26,10 +27,13 @@
 #include <drm/gpu_scheduler.h>
 #include <drm/vsvm_drm.h>
 
+struct dentry;
+struct device;
 struct drm_file;
 struct faux_device;
 struct vsvm_engine;
 struct vsvm_job;
+struct vsvm_oracle;
 struct vsvm_vm;
 
 #define VSVM_MAX_GPUS		64
@@ -42,22 +46,57 @@ struct vsvm_vm;
 #define VSVM_MAX_RESULTS	1024
 #define VSVM_TLB_ENTRIES	64
 
+/* How a GPU reaches memory. */
+enum vsvm_dma {
+	/* By the DMA API, without an IOMMU. */
+	VSVM_DMA_DIRECT,
+	/* By the DMA API, through an IOMMU of its own. */
+	VSVM_DMA_IOMMU,
+	/* By physical addresses. */
+	VSVM_DMA_NONE,
+};
+
+/* What must never happen, see vsvm_oracle.c. */
+enum vsvm_stale_kind {
+	VSVM_STALE_PTE,
+	VSVM_STALE_TLB,
+	VSVM_STALE_USE,
+	VSVM_STALE_DMA,
+	VSVM_EARLY_UNMAP,
+	VSVM_WRONG_UNMAP,
+	VSVM_LOST_DMA,
+	VSVM_STALE_KINDS
+};
+
 /**
  * struct vsvm_config - What a GPU is made to be.
  * @engines: Number of engines, 1 to VSVM_MAX_ENGINES.
  * @va_bits: Width of a GPU virtual address, 32 to 47.
  * @tlb_flush_us: Microseconds from a TLB shoot-down to its completion.
  * @fault_us: Microseconds from a page fault to its report.
+ * @copy_mbps: MB (10^6 bytes) a second that an engine copies or fills; 0: as
+ *	fast as it can.
+ * @va_limit_mib: MiB of address space that a VM can map, from 0 on; 0: all that
+ *	@va_bits allow.
+ * @system_atomics: Atomic operations work on system memory.
+ * @dma: How it reaches memory.
+ * @dma_bits: Width of a device address, 24 to 64.
  */
 struct vsvm_config {
 	u32 engines;
 	u32 va_bits;
 	u32 tlb_flush_us;
 	u32 fault_us;
+	u32 copy_mbps;
+	u32 va_limit_mib;
+	u32 system_atomics;
+	enum vsvm_dma dma;
+	u32 dma_bits;
 };
 
 #define VSVM_CONFIG_DEFAULT \
-	((struct vsvm_config) { .engines = 2, .va_bits = 47 })
+	((struct vsvm_config) { .engines = 2, .va_bits = 47, \
+				.system_atomics = 1, .dma_bits = 64 })
 
 /**
  * struct vsvm_tlb_entry - A cached translation.
@@ -123,6 +162,8 @@ struct vsvm_gpu {
 	struct vsvm_config config;
 	/** @index: Number, unique while it exists. */
 	u32 index;
+	/** @watched: The oracle watches its VMs; constant. */
+	bool watched;
 	/** @engines: @config.engines of them. */
 	struct vsvm_engine *engines;
 	/** @vms_lock: Protects @vms. */
@@ -133,6 +174,24 @@ struct vsvm_gpu {
 	struct work_struct wedged_work;
 	/** @fail_zap_wait: Next so many shoot-downs are not answered (debugfs). */
 	atomic_t fail_zap_wait;
+	/** @fail_dma_map: The how manieth DMA mapping fails, 0: none (debugfs). */
+	atomic_t fail_dma_map;
+	/** @hold_flush: Shoot-downs do not complete for now (debugfs). */
+	bool hold_flush;
+	/** @held: Shoot-downs that wait for that to change. */
+	atomic_t held;
+	/** @hold_wq: They wait here. */
+	wait_queue_head_t hold_wq;
+	/** @zaps: Shoot-downs started. */
+	atomic64_t zaps;
+	/** @flushes: Times that TLBs were flushed for some. */
+	atomic64_t flushes;
+	/** @stale: What must never happen, by enum vsvm_stale_kind. */
+	atomic_t stale[VSVM_STALE_KINDS];
+	/** @dma_maps: Mappings of the GPU's own IOMMU, by number. */
+	struct xarray dma_maps;
+	/** @next_dma_map: Number to go on from. */
+	u32 next_dma_map;
 };
 
 static inline struct vsvm_gpu *to_vsvm_gpu(struct drm_device *drm)
@@ -181,6 +240,10 @@ struct vsvm_vm {
 	struct drm_msvm_member member;
 	/** @gpusvm: Layout 1to1. */
 	struct vsvm_gpusvm *gpusvm;
+	/** @oracle: Who watches, or NULL. */
+	struct vsvm_oracle *oracle;
+	/** @oracle_link: Entry in its list. */
+	struct list_head oracle_link;
 	/** @link: Entry in &vsvm_gpu.vms. */
 	struct list_head link;
 
@@ -276,11 +339,30 @@ struct vsvm_file {
 
 /* vsvm_drv.c */
 extern const struct drm_driver vsvm_drm_driver;
+extern bool vsvm_oracle;
 
 /* vsvm_gpu.c */
 struct vsvm_gpu *vsvm_gpu_create(const struct vsvm_config *config);
 void vsvm_gpu_destroy(struct vsvm_gpu *gpu);
+u64 vsvm_gpu_va_end(struct vsvm_gpu *gpu);
+
+/* vsvm_debugfs.c */
 void vsvm_gpu_debugfs_init(struct drm_minor *minor);
+
+/* vsvm_dma.c */
+bool vsvm_dma_has_iommu(void);
+int vsvm_dma_init(struct vsvm_gpu *gpu, struct device *dev);
+void vsvm_dma_fini(struct vsvm_gpu *gpu);
+bool vsvm_dma_to_phys(struct vsvm_gpu *gpu, u64 addr, bool write,
+		      phys_addr_t *phys);
+
+/* vsvm_oracle.c */
+int vsvm_oracle_join(struct vsvm_vm *vm);
+void vsvm_oracle_leave(struct vsvm_vm *vm);
+void vsvm_oracle_use(struct vsvm_vm *vm, u64 addr, bool stale,
+		     phys_addr_t phys);
+void vsvm_oracle_exit(void);
+void vsvm_stale(struct vsvm_gpu *gpu, enum vsvm_stale_kind kind, u64 addr);
 
 /* vsvm_configfs.c */
 int vsvm_configfs_init(void);
@@ -308,6 +390,9 @@ void vsvm_pt_map(struct vsvm_vm *vm, u64 start,
 u64 vsvm_pt_zap(struct vsvm_vm *vm, u64 start, u64 end);
 int vsvm_tlb_wait(struct vsvm_vm *vm, u64 ticket);
 void vsvm_tlb_flush(struct vsvm_vm *vm);
+bool vsvm_pt_mark_stale(struct vsvm_vm *vm, u64 start, u64 end, u64 *addr);
+bool vsvm_tlb_mark_stale(struct vsvm_vm *vm, u64 start, u64 end, u64 *addr);
+bool vsvm_tlb_find_dma(struct vsvm_gpu *gpu, u64 start, u64 end);
 void vsvm_mmu_cut_off(struct vsvm_vm *vm);
 void *vsvm_translate(struct vsvm_engine *engine, struct vsvm_vm *vm, u64 addr,
 		     bool write);

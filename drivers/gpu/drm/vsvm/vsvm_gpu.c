@@ -3,10 +3,9 @@
  * GPUs: made and destroyed, the latter also while files are open and jobs run,
  * as when hardware is pulled out.
  */
-#include <linux/debugfs.h>
 #include <linux/device/faux.h>
-#include <linux/dma-mapping.h>
 #include <linux/idr.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 
 #include <drm/drm_drv.h>
@@ -76,6 +75,8 @@ static struct vsvm_gpu *vsvm_gpu_alloc(struct faux_device *faux, int index,
 	gpu->faux = faux;
 	gpu->config = *config;
 	gpu->index = index;
+	gpu->watched = vsvm_oracle;
+	init_waitqueue_head(&gpu->hold_wq);
 	INIT_LIST_HEAD(&gpu->vms);
 	INIT_WORK(&gpu->wedged_work, vsvm_gpu_wedged_work);
 	/* The number is free again when the last open file is closed. */
@@ -88,7 +89,8 @@ static struct vsvm_gpu *vsvm_gpu_alloc(struct faux_device *faux, int index,
 
 /*
  * Make a GPU and its render node. Context: sleeps. Return: the GPU; -ENOSPC:
- * VSVM_MAX_GPUS exist; -ENODEV, -ENOMEM.
+ * VSVM_MAX_GPUS exist; -EOPNOTSUPP: it would not reach all memory; -ENODEV,
+ * -ENOMEM, -EIO.
  */
 struct vsvm_gpu *vsvm_gpu_create(const struct vsvm_config *config)
 {
@@ -107,23 +109,20 @@ struct vsvm_gpu *vsvm_gpu_create(const struct vsvm_config *config)
 		ida_free(&vsvm_indices, index);
 		return ERR_PTR(-ENODEV);
 	}
-	/* As a GPU that reaches all memory without an IOMMU. */
-	err = dma_coerce_mask_and_coherent(&faux->dev, DMA_BIT_MASK(64));
-	if (err) {
-		ida_free(&vsvm_indices, index);
-		goto err_faux;
-	}
-
 	gpu = vsvm_gpu_alloc(faux, index, config);
 	if (IS_ERR(gpu)) {
 		err = PTR_ERR(gpu);
 		goto err_faux;
 	}
+	err = vsvm_dma_init(gpu, &faux->dev);
+	if (err)
+		goto err_faux;
 	err = vsvm_gpu_init_engines(gpu);
 	if (err)
 		goto err_faux;
 	err = drm_msvm_device_register(&gpu->msvm, &gpu->drm, &vsvm_member_ops,
-				       0);
+				       config->dma == VSVM_DMA_NONE ?
+				       DRM_MSVM_DEVICE_NO_DMA : 0);
 	if (err)
 		goto err_engines;
 	err = drm_dev_register(&gpu->drm, 0);
@@ -169,15 +168,16 @@ void vsvm_gpu_destroy(struct vsvm_gpu *gpu)
 	cancel_work_sync(&gpu->wedged_work);
 	drm_msvm_device_unregister(&gpu->msvm);
 	vsvm_gpu_fini_engines(gpu);
+	vsvm_dma_fini(gpu);
 	faux_device_destroy(faux);
 	drm_dev_put(&gpu->drm);
 }
 
-/* A driver for tests has to be able to fail where hardware can. */
-void vsvm_gpu_debugfs_init(struct drm_minor *minor)
+/* Where the addresses end that the GPU's VMs can map. */
+u64 vsvm_gpu_va_end(struct vsvm_gpu *gpu)
 {
-	struct vsvm_gpu *gpu = to_vsvm_gpu(minor->dev);
+	u64 end = BIT_ULL(gpu->config.va_bits);
 
-	debugfs_create_atomic_t("fail_zap_wait", 0600, minor->debugfs_root,
-				&gpu->fail_zap_wait);
+	return gpu->config.va_limit_mib ?
+	       min(end, (u64)gpu->config.va_limit_mib * SZ_1M) : end;
 }

@@ -4,7 +4,6 @@
  * documentation describes it. It is the baseline that drm_msvm is measured
  * against, so it takes no detour and has the same chunk and notifier sizes.
  */
-#include <linux/dma-direct.h>
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
 #include <linux/sched/mm.h>
@@ -101,16 +100,19 @@ static void vsvm_range_free(struct drm_gpusvm_range *base)
 /* GPUs write without a trace in the CPU's page table. Notifier lock held. */
 static void vsvm_range_mark_dirty(struct vsvm_range *range)
 {
-	struct device *dev = range->pages.drm->dev;
-	unsigned long i, j, done;
+	struct vsvm_gpu *gpu = to_vsvm_gpu(range->pages.drm);
+	unsigned long i, j, done, pfn;
+	phys_addr_t phys;
 
 	if (!range->writable || !range->pages.flags.has_dma_mapping)
 		return;
 
 	for (i = 0, j = 0; i < vsvm_range_npages(range); j++) {
 		struct drm_pagemap_addr *addr = &range->pages.dma_addr[j];
-		unsigned long pfn = PHYS_PFN(dma_to_phys(dev, addr->addr));
 
+		if (!vsvm_dma_to_phys(gpu, addr->addr, true, &phys))
+			return;
+		pfn = PHYS_PFN(phys);
 		for (done = 0; done < 1UL << addr->order;) {
 			struct folio *folio = page_folio(pfn_to_page(pfn + done));
 
@@ -379,6 +381,10 @@ static int vsvm_gpusvm_init(struct vsvm_vm *vm)
 	struct vsvm_gpusvm *svm;
 	int err;
 
+	/* drm_gpusvm_get_pages() has no form for it. */
+	if (vm->gpu->config.dma == VSVM_DMA_NONE)
+		return -EOPNOTSUPP;
+
 	svm = kzalloc_obj(*svm);
 	if (!svm)
 		return -ENOMEM;
@@ -389,7 +395,7 @@ static int vsvm_gpusvm_init(struct vsvm_vm *vm)
 	INIT_WORK(&svm->gc_work, vsvm_gpusvm_gc_work);
 
 	err = drm_gpusvm_init(&svm->base, "vsvm", vm->mm, 0,
-			      BIT_ULL(vm->gpu->config.va_bits),
+			      vsvm_gpu_va_end(vm->gpu),
 			      DRM_MSVM_NOTIFIER_SIZE, &vsvm_gpusvm_kernel_ops,
 			      vsvm_chunk_sizes, ARRAY_SIZE(vsvm_chunk_sizes));
 	if (err) {

@@ -8,7 +8,6 @@
  * allocation then, and engines can walk without a lock.
  */
 #include <linux/delay.h>
-#include <linux/dma-direct.h>
 #include <linux/hash.h>
 #include <linux/hrtimer.h>
 #include <linux/mm.h>
@@ -26,6 +25,11 @@
 
 #define VSVM_PTE_VALID	BIT_ULL(0)
 #define VSVM_PTE_WRITE	BIT_ULL(1)
+/* Should not be there any more, says the oracle. */
+#define VSVM_PTE_STALE	BIT_ULL(2)
+
+/* Of shoot-downs that a test holds. */
+#define VSVM_HOLD_TIMEOUT	(20 * HZ)
 
 /**
  * struct vsvm_table - One table of any level.
@@ -177,6 +181,7 @@ u64 vsvm_pt_zap(struct vsvm_vm *vm, u64 start, u64 end)
 			WRITE_ONCE(table->slots.pte[vsvm_pt_index(addr, 0)], 0);
 	}
 
+	atomic64_inc(&vm->gpu->zaps);
 	spin_lock(&vm->flush_lock);
 	ticket = atomic64_inc_return(&vm->ticket);
 	/* Another shard's may have started later and been quicker to get here. */
@@ -188,6 +193,92 @@ u64 vsvm_pt_zap(struct vsvm_vm *vm, u64 start, u64 end)
 }
 
 /*
+ * Mark all page-table entries in an interval, however large: tables that do not
+ * exist are passed over as a whole. Any context. Return: there were some, one of
+ * them at @addr.
+ */
+bool vsvm_pt_mark_stale(struct vsvm_vm *vm, u64 start, u64 end, u64 *addr)
+{
+	u64 a = ALIGN_DOWN(start, PAGE_SIZE), span;
+	struct vsvm_table *table;
+	unsigned int level;
+	bool found = false;
+	u64 *pte, old;
+
+	end = min(end, BIT_ULL(PAGE_SHIFT + VSVM_PT_LEVELS * VSVM_PT_BITS));
+	while (a < end) {
+		table = READ_ONCE(vm->root);
+		for (level = VSVM_PT_LEVELS - 1; table && level; level--)
+			table = READ_ONCE(table->slots.next[vsvm_pt_index(a, level)]);
+		if (!table) {
+			/* @level is that of the table which is missing. */
+			span = PAGE_SIZE << ((level + 1) * VSVM_PT_BITS);
+			a = ALIGN_DOWN(a, span) + span;
+			continue;
+		}
+		do {
+			pte = &table->slots.pte[vsvm_pt_index(a, 0)];
+			old = READ_ONCE(*pte);
+			if (old) {
+				/* It may be on its way out after all. */
+				cmpxchg64(pte, old, old | VSVM_PTE_STALE);
+				*addr = a;
+				found = true;
+			}
+			a += PAGE_SIZE;
+		} while (a < end && vsvm_pt_index(a, 0));
+	}
+	return found;
+}
+
+/* Mark all cached translations of an interval, likewise. Any context. */
+bool vsvm_tlb_mark_stale(struct vsvm_vm *vm, u64 start, u64 end, u64 *addr)
+{
+	struct vsvm_gpu *gpu = vm->gpu;
+	bool found = false;
+	unsigned int i, k;
+
+	for (i = 0; i < gpu->config.engines; i++) {
+		struct vsvm_engine *engine = &gpu->engines[i];
+
+		spin_lock(&engine->tlb_lock);
+		for (k = 0; k < VSVM_TLB_ENTRIES; k++) {
+			struct vsvm_tlb_entry *entry = &engine->tlb[k];
+			u64 a = entry->vpn << PAGE_SHIFT;
+
+			if (entry->vm != vm || a >= end ||
+			    a + PAGE_SIZE <= start)
+				continue;
+			entry->pte |= VSVM_PTE_STALE;
+			*addr = a;
+			found = true;
+		}
+		spin_unlock(&engine->tlb_lock);
+	}
+	return found;
+}
+
+/* Find a cached translation to a device address. Any context. */
+bool vsvm_tlb_find_dma(struct vsvm_gpu *gpu, u64 start, u64 end)
+{
+	bool found = false;
+	unsigned int i, k;
+
+	for (i = 0; i < gpu->config.engines && !found; i++) {
+		struct vsvm_engine *engine = &gpu->engines[i];
+
+		spin_lock(&engine->tlb_lock);
+		for (k = 0; k < VSVM_TLB_ENTRIES && !found; k++) {
+			u64 to = engine->tlb[k].pte & PAGE_MASK;
+
+			found = engine->tlb[k].vm && to >= start && to < end;
+		}
+		spin_unlock(&engine->tlb_lock);
+	}
+	return found;
+}
+
+/*
  * Drop all cached translations of a VM. When it returns, no access made with an
  * older one is under way: translation and access are one critical section.
  */
@@ -196,6 +287,7 @@ void vsvm_tlb_flush(struct vsvm_vm *vm)
 	struct vsvm_gpu *gpu = vm->gpu;
 	unsigned int i, k;
 
+	atomic64_inc(&gpu->flushes);
 	for (i = 0; i < gpu->config.engines; i++) {
 		struct vsvm_engine *engine = &gpu->engines[i];
 
@@ -215,10 +307,27 @@ static bool vsvm_tlb_fails(struct vsvm_gpu *gpu)
 }
 
 /*
+ * Be as slow as a test asked for, but not for ever: hardware that does not
+ * answer must be found out. Return: false if it was too long.
+ */
+static bool vsvm_tlb_held(struct vsvm_gpu *gpu)
+{
+	long left;
+
+	if (!READ_ONCE(gpu->hold_flush))
+		return true;
+	atomic_inc(&gpu->held);
+	left = wait_event_timeout(gpu->hold_wq, !READ_ONCE(gpu->hold_flush),
+				  VSVM_HOLD_TIMEOUT);
+	atomic_dec(&gpu->held);
+	return left;
+}
+
+/*
  * Wait for a shoot-down: as long as the modelled hardware takes, however many
  * wait. Context: sleeps; notifier lock held for writing.
  *
- * Return: 0, or -ETIMEDOUT if a test asked for it.
+ * Return: 0, or -ETIMEDOUT if a test asked for it or held it for too long.
  */
 int vsvm_tlb_wait(struct vsvm_vm *vm, u64 ticket)
 {
@@ -234,6 +343,8 @@ int vsvm_tlb_wait(struct vsvm_vm *vm, u64 ticket)
 	spin_unlock(&vm->flush_lock);
 	if (done)
 		return 0;
+	if (!vsvm_tlb_held(vm->gpu))
+		return -ETIMEDOUT;
 
 	while (ktime_before(ktime_get(), end)) {
 		set_current_state(TASK_UNINTERRUPTIBLE);
@@ -293,6 +404,11 @@ void *vsvm_translate(struct vsvm_engine *engine, struct vsvm_vm *vm, u64 addr,
 		return NULL;
 	}
 
-	phys = dma_to_phys(vm->gpu->drm.dev, pte & PAGE_MASK);
+	if (!vsvm_dma_to_phys(vm->gpu, pte & PAGE_MASK, write, &phys)) {
+		/* As hardware behind an IOMMU: it is not let through. */
+		vsvm_stale(vm->gpu, VSVM_STALE_DMA, pte & PAGE_MASK);
+		return NULL;
+	}
+	vsvm_oracle_use(vm, addr, pte & VSVM_PTE_STALE, phys);
 	return page_address(pfn_to_page(PHYS_PFN(phys))) + offset_in_page(addr);
 }

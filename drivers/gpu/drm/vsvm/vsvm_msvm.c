@@ -50,7 +50,7 @@ const struct drm_msvm_ops vsvm_member_ops = {
 static int vsvm_msvm_init(struct vsvm_vm *vm)
 {
 	return drm_msvm_join(&vm->member, &vm->gpu->msvm, 0,
-			     BIT_ULL(vm->gpu->config.va_bits));
+			     vsvm_gpu_va_end(vm->gpu));
 }
 
 static void vsvm_msvm_fini(struct vsvm_vm *vm)

@@ -113,6 +113,7 @@ void vsvm_vm_kill(struct vsvm_vm *vm)
 
 	vm->ops->fini(vm);
 	vsvm_tlb_flush(vm);
+	vsvm_oracle_leave(vm);
 
 	mutex_lock(&gpu->vms_lock);
 	list_del_init(&vm->link);
@@ -157,15 +158,22 @@ static struct vsvm_vm *vsvm_vm_create(struct vsvm_gpu *gpu,
 	err = vsvm_vm_init_entities(vm);
 	if (err)
 		goto err_put;
+	if (gpu->watched) {
+		err = vsvm_oracle_join(vm);
+		if (err)
+			goto err_entities;
+	}
 	err = vm->ops->init(vm);
 	if (err)
-		goto err_entities;
+		goto err_oracle;
 
 	mutex_lock(&gpu->vms_lock);
 	list_add_tail(&vm->link, &gpu->vms);
 	mutex_unlock(&gpu->vms_lock);
 	return vm;
 
+err_oracle:
+	vsvm_oracle_leave(vm);
 err_entities:
 	vsvm_vm_fini_entities(vm, gpu->config.engines);
 err_put:

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * A GPU's folder in debugfs, /sys/kernel/debug/dri/MINOR/: what it did, and how to
+ * make it fail where hardware can. A driver for tests needs both.
+ */
+#include <linux/debugfs.h>
+#include <linux/seq_file.h>
+
+#include <drm/drm_device.h>
+#include <drm/drm_file.h>
+
+#include "vsvm_drv.h"
+
+static int vsvm_counters_show(struct seq_file *m, void *unused)
+{
+	static const char * const stale[] = {
+		[VSVM_STALE_PTE] = "stale_pte",
+		[VSVM_STALE_TLB] = "stale_tlb",
+		[VSVM_STALE_USE] = "stale_use",
+		[VSVM_STALE_DMA] = "stale_dma",
+		[VSVM_EARLY_UNMAP] = "early_unmap",
+		[VSVM_WRONG_UNMAP] = "wrong_unmap",
+		[VSVM_LOST_DMA] = "lost_dma",
+	};
+	struct vsvm_gpu *gpu = m->private;
+	unsigned long id, maps = 0;
+	void *map;
+	int i;
+
+	xa_for_each(&gpu->dma_maps, id, map)
+		maps++;
+
+	seq_printf(m, "zaps: %lld\n", atomic64_read(&gpu->zaps));
+	seq_printf(m, "flushes: %lld\n", atomic64_read(&gpu->flushes));
+	seq_printf(m, "held: %d\n", atomic_read(&gpu->held));
+	seq_printf(m, "dma_maps: %lu\n", maps);
+	for (i = 0; i < VSVM_STALE_KINDS; i++)
+		seq_printf(m, "%s: %d\n", stale[i],
+			   atomic_read(&gpu->stale[i]));
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(vsvm_counters);
+
+static int vsvm_hold_flush_get(void *data, u64 *value)
+{
+	struct vsvm_gpu *gpu = data;
+
+	*value = READ_ONCE(gpu->hold_flush);
+	return 0;
+}
+
+static int vsvm_hold_flush_set(void *data, u64 value)
+{
+	struct vsvm_gpu *gpu = data;
+
+	if (value > 1)
+		return -EINVAL;
+	/* Pairs with READ_ONCE() in vsvm_tlb_held(). */
+	WRITE_ONCE(gpu->hold_flush, value);
+	wake_up_all(&gpu->hold_wq);
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(vsvm_hold_flush_fops, vsvm_hold_flush_get,
+			 vsvm_hold_flush_set, "%llu\n");
+
+/* drm_driver.debugfs_init */
+void vsvm_gpu_debugfs_init(struct drm_minor *minor)
+{
+	struct vsvm_gpu *gpu = to_vsvm_gpu(minor->dev);
+	struct dentry *dir = minor->debugfs_root;
+
+	debugfs_create_file("counters", 0400, dir, gpu, &vsvm_counters_fops);
+	debugfs_create_atomic_t("fail_zap_wait", 0600, dir,
+				&gpu->fail_zap_wait);
+	debugfs_create_atomic_t("fail_dma_map", 0600, dir, &gpu->fail_dma_map);
+	debugfs_create_file_unsafe("hold_flush", 0600, dir, gpu,
+				   &vsvm_hold_flush_fops);
+}

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: MIT
+/*
+ * GPUs made through configfs, see gpus.h. They are numbered in the order of their
+ * making; gpus_remove() also takes away what a failed subtest left behind.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "each.h"
+#include "gpus.h"
+
+#define CONFIGFS "/sys/kernel/config/vsvm"
+#define PREFIX "igt-made-"
+
+static int made;
+
+static int file_write(const char *path, const char *value)
+{
+	int fd = open(path, O_WRONLY), ret = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, value, strlen(value)) < 0)
+		ret = -errno;
+	close(fd);
+	return ret;
+}
+
+/* Render nodes appear a moment after the GPU. */
+static int node_open(const char *name)
+{
+	int64_t deadline = vsvm_deadline(10);
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), "/dev/dri/%s", name);
+	while ((fd = open(path, O_RDWR | O_CLOEXEC)) < 0)
+		igt_assert_f(vsvm_now() < deadline, "no %s\n", path);
+	return fd;
+}
+
+/* Make a GPU and open it. Return: the open file, or the errno of making it. */
+int gpu_make(const char * const *attrs)
+{
+	char dir[96], path[160], name[64] = "";
+	int i, fd, ret;
+
+	igt_require_f(!access(CONFIGFS, W_OK), "no configfs of vsvm\n");
+	snprintf(dir, sizeof(dir), CONFIGFS "/" PREFIX "%d", made);
+	igt_assert(!mkdir(dir, 0755));
+	made++;
+	for (i = 0; attrs[i]; i++) {
+		const char *value = strchr(attrs[i], '=');
+
+		igt_assert(value);
+		snprintf(path, sizeof(path), "%s/%.*s", dir,
+			 (int)(value - attrs[i]), attrs[i]);
+		ret = file_write(path, value + 1);
+		igt_require_f(ret != -EOPNOTSUPP,
+			      "%s is not possible with this kernel\n", attrs[i]);
+		igt_assert_f(!ret, "%s: %s\n", attrs[i], strerror(-ret));
+	}
+	snprintf(path, sizeof(path), "%s/live", dir);
+	ret = file_write(path, "1");
+	if (ret)
+		return ret;
+
+	snprintf(path, sizeof(path), "%s/dev_name", dir);
+	fd = open(path, O_RDONLY);
+	igt_assert(fd >= 0 && read(fd, name, sizeof(name) - 1) > 0);
+	close(fd);
+	name[strcspn(name, "\n")] = 0;
+	return node_open(name);
+}
+
+/* Pull a GPU out; its directory stays until gpus_remove(). */
+int gpu_pull(int index)
+{
+	char path[160];
+
+	snprintf(path, sizeof(path), CONFIGFS "/" PREFIX "%d/live", index);
+	return file_write(path, "0");
+}
+
+/* Pull out and forget all GPUs made so far. */
+void gpus_remove(void)
+{
+	struct dirent *entry;
+	char path[320];
+	DIR *dir;
+
+	made = 0;
+	dir = opendir(CONFIGFS);
+	if (!dir)
+		return;
+	while ((entry = readdir(dir))) {
+		if (strncmp(entry->d_name, PREFIX, strlen(PREFIX)))
+			continue;
+		snprintf(path, sizeof(path), CONFIGFS "/%s/live", entry->d_name);
+		file_write(path, "0");
+		*strrchr(path, '/') = 0;
+		igt_assert_f(!rmdir(path), "%s: %s\n", path, strerror(errno));
+	}
+	closedir(dir);
+}
+
+int gpu_minor(int fd)
+{
+	struct stat st;
+
+	igt_assert(!fstat(fd, &st));
+	return minor(st.st_rdev);
+}
+
+static void gpu_path(int fd, const char *file, char *path, size_t size)
+{
+	snprintf(path, size, "/sys/kernel/debug/dri/%d/%s", gpu_minor(fd), file);
+}
+
+/* A value of a GPU's "counters". */
+uint64_t gpu_counter(int fd, const char *name)
+{
+	char path[96], line[128];
+	size_t len = strlen(name);
+	uint64_t value = 0;
+	bool found = false;
+	FILE *f;
+
+	gpu_path(fd, "counters", path, sizeof(path));
+	f = fopen(path, "r");
+	igt_assert_f(f, "no %s\n", path);
+	while (!found && fgets(line, sizeof(line), f)) {
+		found = !strncmp(line, name, len) && line[len] == ':';
+		if (found)
+			value = strtoull(line + len + 1, NULL, 0);
+	}
+	fclose(f);
+	igt_assert_f(found, "no %s in %s\n", name, path);
+	return value;
+}
+
+void gpu_debugfs_write(int fd, const char *file, int value)
+{
+	char path[96], text[16];
+	int ret;
+
+	gpu_path(fd, file, path, sizeof(path));
+	snprintf(text, sizeof(text), "%d", value);
+	ret = file_write(path, text);
+	igt_assert_f(!ret, "%s: %s\n", path, strerror(-ret));
+}
+
+/* Like vsvm_set_open(), with GPUs made for it. */
+void vsvm_set_make(struct vsvm_set *set, int n, uint32_t layout,
+		   const char * const *attrs)
+{
+	int i;
+
+	vsvm_set_close(set);
+	gpus_remove();
+	set->layout = layout;
+	for (i = 0; i < n; i++) {
+		int fd = gpu_make(attrs);
+
+		igt_assert_f(fd >= 0, "%s\n", strerror(-fd));
+		set->fd[i] = fd;
+		set->n = i + 1;
+		set->vm[i] = vsvm_vm_create(fd, layout);
+	}
+}
+
+static void made_run(const char *name, const char *text, int n, uint32_t layout,
+		     const char * const *attrs,
+		     void (*fn)(struct vsvm_set *set))
+{
+	igt_describe(text);
+	igt_subtest(name) {
+		vsvm_set_make(&each_set, n, layout, attrs);
+		fn(&each_set);
+		vsvm_set_close(&each_set);
+		gpus_remove();
+	}
+}
+
+void each_made_run(const char *name, const char *text, int with,
+		   const char * const *attrs, void (*fn)(struct vsvm_set *set))
+{
+	static char full[128];
+	/* A subtest that fails jumps back into this function. */
+	volatile unsigned int i;
+
+	for (i = 0; i < sizeof(vsvm_counts) / sizeof(vsvm_counts[0]); i++) {
+		snprintf(full, sizeof(full), "%s-%dgpu", name, vsvm_counts[i]);
+		made_run(full, text, vsvm_counts[i], DRM_VSVM_VM_LAYOUT_MSVM,
+			 attrs, fn);
+	}
+	if (with == MSVM_ONLY)
+		return;
+	snprintf(full, sizeof(full), "%s-1to1-2gpu", name);
+	made_run(full, text, 2, DRM_VSVM_VM_LAYOUT_1TO1, attrs, fn);
+}
