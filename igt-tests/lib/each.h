@@ -29,6 +29,7 @@ static inline void each(const char *name, const char *text, int with,
 			vsvm_set_open(&each_set, vsvm_counts[i],
 				      DRM_VSVM_VM_LAYOUT_MSVM);
 			fn(&each_set);
+			vsvm_set_check(&each_set);
 			vsvm_set_close(&each_set);
 		}
 	}
@@ -39,6 +40,7 @@ static inline void each(const char *name, const char *text, int with,
 	igt_subtest(full) {
 		vsvm_set_open(&each_set, 2, DRM_VSVM_VM_LAYOUT_1TO1);
 		fn(&each_set);
+		vsvm_set_check(&each_set);
 		vsvm_set_close(&each_set);
 	}
 }

@@ -157,6 +157,27 @@ void gpu_debugfs_write(int fd, const char *file, int value)
 	igt_assert_f(!ret, "%s: %s\n", path, strerror(-ret));
 }
 
+/* No shoot-down was missing so far, and no mapping wrong. */
+void vsvm_set_check(struct vsvm_set *set)
+{
+	static const char * const names[] = {
+		"stale_pte", "stale_tlb", "stale_use", "stale_dma",
+		"early_unmap", "wrong_unmap", "lost_dma",
+	};
+	unsigned int i;
+	char path[96];
+	int gpu;
+
+	for (gpu = 0; gpu < set->n; gpu++) {
+		gpu_path(set->fd[gpu], "counters", path, sizeof(path));
+		if (access(path, R_OK))
+			continue;
+		for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+			igt_assert_f(!gpu_counter(set->fd[gpu], names[i]),
+				     "GPU %d: %s\n", gpu, names[i]);
+	}
+}
+
 /* Like vsvm_set_open(), with GPUs made for it. */
 void vsvm_set_make(struct vsvm_set *set, int n, uint32_t layout,
 		   const char * const *attrs)
@@ -184,6 +205,7 @@ static void made_run(const char *name, const char *text, int n, uint32_t layout,
 	igt_subtest(name) {
 		vsvm_set_make(&each_set, n, layout, attrs);
 		fn(&each_set);
+		vsvm_set_check(&each_set);
 		vsvm_set_close(&each_set);
 		gpus_remove();
 	}

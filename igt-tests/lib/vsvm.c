@@ -379,3 +379,21 @@ void *anon_aligned(size_t len, size_t align)
 	igt_assert(!mprotect(start, len, PROT_READ | PROT_WRITE));
 	return start;
 }
+
+/*
+ * Populate anonymous memory with pages that do not follow each other: whatever
+ * comes in between is taken by somebody else.
+ */
+void scatter(void *p, size_t len)
+{
+	char *between = anon(len);
+	size_t i;
+
+	madvise(p, len, MADV_NOHUGEPAGE);
+	madvise(between, len, MADV_NOHUGEPAGE);
+	for (i = 0; i < len; i += SZ_4K) {
+		((volatile char *)p)[i] = 1;
+		((volatile char *)between)[i] = 1;
+	}
+	munmap(between, len);
+}

@@ -53,6 +53,7 @@ struct drm_vsvm_vm_stats vsvm_stats(int fd, uint32_t vm);
 
 void vsvm_set_open(struct vsvm_set *set, int n, uint32_t layout);
 void vsvm_set_close(struct vsvm_set *set);
+void vsvm_set_check(struct vsvm_set *set);
 
 int64_t vsvm_now(void);
 int64_t vsvm_deadline(int seconds);
@@ -93,6 +94,7 @@ void vsvm_expect_fault(struct vsvm_set *set, int gpu, struct drm_vsvm_cmd cmd,
 
 void *anon(size_t len);
 void *anon_aligned(size_t len, size_t align);
+void scatter(void *p, size_t len);
 
 bool debugfs_read(const char *path, char *buf, size_t size);
 uint64_t debugfs_value(const char *path, const char *name);

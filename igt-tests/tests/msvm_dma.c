@@ -130,11 +130,8 @@ static void test_fail_each_entry(struct vsvm_set *set)
 	uint64_t entries, k, before, zaps;
 
 	/* One range of 64 KiB: VMA and alignment allow no other. */
-	madvise(p, SZ_2M, MADV_NOHUGEPAGE);
 	munmap(p + SZ_64K, SZ_2M - SZ_64K);
-	/* From the end: pages seldom follow each other then. */
-	for (i = 15; i >= 0; i--)
-		p[i * SZ_4K] = 1;
+	scatter(p, SZ_64K);
 	for (i = 0; i < set->n; i++)
 		vsvm_run(set, i, &cmd, 1);
 
@@ -143,7 +140,7 @@ static void test_fail_each_entry(struct vsvm_set *set)
 	vsvm_run(set, victim, &cmd, 1);
 	entries = gpu_counter(set->fd[victim], "dma_maps") - before;
 	igt_info("%llu entries\n", (unsigned long long)entries);
-	igt_assert(entries);
+	igt_assert(entries > 2);
 	new_vm(set, victim);
 
 	zaps = zaps_of_others(set, victim);

@@ -191,6 +191,7 @@ static void test_read_only(struct vsvm_set *set)
 /* Reading first and writing later: a mapping must become writable. */
 static void test_read_then_write(struct vsvm_set *set)
 {
+	static char buf[SZ_64K];
 	int fd = tmp_file(SZ_64K, 6), i;
 	char *p = mmap(NULL, SZ_64K, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
 
@@ -202,6 +203,9 @@ static void test_read_then_write(struct vsvm_set *set)
 		pattern_check(p, SZ_64K, 40 + i);
 		vsvm_gpu_check(set, (i + 1) % set->n, p, SZ_64K, 40 + i);
 	}
+	/* The file has what it had: the writes were to private pages. */
+	igt_assert(pread(fd, buf, SZ_64K, 0) == (ssize_t)SZ_64K);
+	pattern_check(buf, SZ_64K, 6);
 	munmap(p, SZ_64K);
 	close(fd);
 }

@@ -120,7 +120,7 @@ do_build() {
 	rm -f -- "$BUILD/stamp"
 	BINDS=("${binds[@]}")
 	local rc=0 ENTER
-	enter_command "$ROOT" /msvm/vm/inside/build-tree "$kver" "$kdir"
+	enter_command "$ROOT" /msvm/vm/inside/build-tree "$kver" "$kdir" "${DEBUG_MODULES:-}"
 	if [ "$verbose" -eq 1 ]; then
 		run_job "${ENTER[@]}" > >(tee -a -- "$log" >&2) 2>&1 || rc=$?
 	else
@@ -137,15 +137,16 @@ do_build() {
 	[ "$verbose" -eq 0 ] || say "$flavour: built for $kver [$SECONDS s]"
 }
 
-# ensure_build FLAVOUR [VERBOSE]: sets BUILD and TREE_ID.
+# ensure_build FLAVOUR [VERBOSE]: sets BUILD and TREE_ID. With DEBUG_MODULES set
+# the modules are those for tests of tests, in a folder of their own.
 ensure_build() {
 	local flavour=$1 verbose=${2:-0}
 
 	[ -d "$MSVM_TREE" ] || die "no source tree at '${MSVM_TREE}' (MSVM_TREE)"
 	ensure_setup
 	[ "$flavour" = stock ] || ensure_debug_kernel
-	tree_paths "$flavour"
-	with_lock "tree-$TREE_ID-$flavour" exclusive do_build "$flavour" "$verbose"
+	tree_paths "$flavour${DEBUG_MODULES:+-flaws}"
+	with_lock "tree-$TREE_ID-$flavour${DEBUG_MODULES:+-flaws}" exclusive do_build "$flavour" "$verbose"
 }
 
 cmd_build() {

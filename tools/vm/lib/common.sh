@@ -17,6 +17,8 @@ ROOT=$CACHE/root
 LOGS=$CACHE/logs
 RUN_DIR=
 JOBS=()
+# Build the modules with CONFIG_DRM_MSVM_DEBUG.
+DEBUG_MODULES=
 
 # Commands that need root are prefixed with this.
 SUDO=()

@@ -18,6 +18,7 @@ kernel_image() {
 
 parse_run_options() {
 	KERNEL=stock GPUS=1 MEM='' SMP=2 SHARE='' TIMEOUT='' MODULES=1 KMEMLEAK=1 APPEND='' ACCEL_WANTED=auto
+	DEBUG_MODULES=
 	COMMAND=()
 	while [ $# -gt 0 ]; do
 		case $1 in
@@ -34,6 +35,7 @@ parse_run_options() {
 		--timeout) TIMEOUT=$2; shift ;;
 		--accel) ACCEL_WANTED=$2; shift ;;
 		--append) APPEND=$2; shift ;;
+		--debug-modules) DEBUG_MODULES=1 ;;
 		--no-modules) MODULES=0 ;;
 		--no-kmemleak) KMEMLEAK=0 ;;
 		--pci) die_usage "--pci: not yet" ;;

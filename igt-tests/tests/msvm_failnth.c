@@ -1,0 +1,395 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Every allocation on the way of a fixed workload made to fail, one after the
+ * other: the errno is ENOMEM, nothing is lost or left behind, and the same work
+ * succeeds right after. "own" uses the library's injector, which works on any
+ * kernel and fails the library's allocations only; "kernel" uses the kernel's
+ * fault injection, which fails all that a thread allocates.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "../lib/each.h"
+#include "../lib/gpus.h"
+
+#define INJECT "/sys/kernel/debug/drm_msvm/inject/alloc"
+#define GPUS 3
+/* Far more than there are: a loop that does not end is a bug. */
+#define MAX_NTH 500
+
+/* As drm_msvm's shards. */
+#define WINDOW (512UL << 20)
+
+static bool write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY);
+	bool ok;
+
+	if (fd < 0)
+		return false;
+	ok = write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+	close(fd);
+	return ok;
+}
+
+static bool write_number(const char *path, int value)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%d", value);
+	return write_file(path, text);
+}
+
+static int read_number(const char *path)
+{
+	char text[32] = "";
+	int fd = open(path, O_RDONLY);
+
+	igt_assert_f(fd >= 0 && read(fd, text, sizeof(text) - 1) > 0,
+		     "cannot read %s\n", path);
+	close(fd);
+	return atoi(text);
+}
+
+static struct vsvm_set set;
+static char *area, *small, *huge, *far;
+
+/* Touched by the CPU, so that walks need no memory for pages. */
+static void make_memory(void)
+{
+	area = mmap(NULL, 2 * WINDOW, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	igt_assert(area != MAP_FAILED);
+	small = (char *)((to_u64(area) + SZ_2M - 1) & ~(SZ_2M - 1));
+	huge = small + SZ_2M;
+	far = small + WINDOW;
+	madvise(small, SZ_2M, MADV_NOHUGEPAGE);
+	madvise(huge, SZ_2M, MADV_HUGEPAGE);
+	madvise(far, SZ_2M, MADV_NOHUGEPAGE);
+	memset(small, 1, SZ_2M);
+	memset(huge, 2, SZ_2M);
+	memset(far, 3, SZ_64K);
+}
+
+static int run(int gpu, struct drm_vsvm_cmd cmd)
+{
+	struct drm_vsvm_wait w = vsvm_try(&set, gpu, &cmd, 1);
+
+	return w.status;
+}
+
+/*
+ * Join with all GPUs, map on all, invalidate, map again, leave. Return: 0, or
+ * the first errno; then the rest is left out, but all that joined leave.
+ */
+static int workload(uint64_t value)
+{
+	struct drm_vsvm_vm_create args;
+	int ret = 0, joined, i;
+
+	for (joined = 0; joined < GPUS && !ret; joined++) {
+		args = (struct drm_vsvm_vm_create) {};
+		ret = vsvm_ioctl(set.fd[joined], DRM_IOCTL_VSVM_VM_CREATE,
+				 &args);
+		if (ret)
+			break;
+		set.vm[joined] = args.vm_id;
+	}
+	for (i = 0; i < GPUS && !ret; i++) {
+		ret = run(i, vsvm_store(small + 8 * i, 8, value));
+		if (!ret)
+			ret = run(i, vsvm_store(huge + 8 * i, 8, value));
+		if (!ret)
+			ret = run(i, vsvm_store(far + 8 * i, 8, value));
+	}
+	if (!ret) {
+		igt_assert(!mprotect(small, SZ_2M, PROT_READ));
+		igt_assert(!mprotect(small, SZ_2M, PROT_READ | PROT_WRITE));
+	}
+	for (i = 0; i < GPUS && !ret; i++)
+		ret = run(i, vsvm_copy(small + SZ_4K + 64 * i, far + 8 * i, 8));
+	while (joined--)
+		igt_assert_eq(vsvm_vm_destroy(set.fd[joined], set.vm[joined]),
+			      0);
+	return ret;
+}
+
+static void check_data(uint64_t value)
+{
+	int i;
+
+	for (i = 0; i < GPUS; i++) {
+		igt_assert_eq_u64(*(uint64_t *)(small + 8 * i), value);
+		igt_assert_eq_u64(*(uint64_t *)(huge + 8 * i), value);
+		igt_assert_eq_u64(*(uint64_t *)(far + 8 * i), value);
+		igt_assert_eq_u64(*(uint64_t *)(small + SZ_4K + 64 * i), value);
+	}
+}
+
+static void open_set(void)
+{
+	int i;
+
+	vsvm_set_close(&set);
+	igt_require_f(vsvm_count() >= GPUS, "%d GPUs are needed\n", GPUS);
+	for (i = 0; i < GPUS; i++) {
+		set.fd[i] = vsvm_open(i);
+		set.n = i + 1;
+	}
+	make_memory();
+}
+
+/* What is left when nobody shares an address space. */
+static void check_clean(void)
+{
+	igt_assert_eq_u64(debugfs_value("stats", "bytes"), 0);
+}
+
+static void test_own(void)
+{
+	int nth, ret, failed = 0;
+
+	igt_require_f(!access(INJECT, W_OK),
+		      "drm_msvm was not built with CONFIG_DRM_MSVM_DEBUG\n");
+	open_set();
+	igt_assert_eq(workload(1), 0);
+	check_data(1);
+	check_clean();
+	for (nth = 1; nth < MAX_NTH; nth++) {
+		igt_assert(write_number(INJECT, nth));
+		ret = workload(2 * nth);
+		/* Not that many. */
+		if (read_number(INJECT))
+			break;
+		igt_assert_eq(ret, -ENOMEM);
+		failed++;
+		check_clean();
+		igt_assert_eq(workload(2 * nth + 1), 0);
+		check_data(2 * nth + 1);
+		check_clean();
+	}
+	igt_assert(write_number(INJECT, 0));
+	igt_info("%d allocations\n", failed);
+	/* A context, three shards or more, ranges, walks, arrays. */
+	igt_assert(nth < MAX_NTH && failed >= 20);
+}
+
+/* The thread of a GPU's engine 0, found by its name. */
+static int engine_pid(int fd)
+{
+	struct drm_vsvm_query query = { .param = DRM_VSVM_PARAM_GPU_INDEX };
+	char path[300], want[32], name[32];
+	struct dirent *entry;
+	int pid = 0, n;
+	DIR *dir;
+	FILE *f;
+
+	igt_assert_eq(vsvm_ioctl(fd, DRM_IOCTL_VSVM_QUERY, &query), 0);
+	n = query.value;
+	snprintf(want, sizeof(want), "vsvm%d-0", n);
+	dir = opendir("/proc");
+	igt_assert(dir);
+	while (!pid && (entry = readdir(dir))) {
+		if (!atoi(entry->d_name))
+			continue;
+		snprintf(path, sizeof(path), "/proc/%s/comm", entry->d_name);
+		f = fopen(path, "r");
+		if (!f)
+			continue;
+		if (fgets(name, sizeof(name), f) &&
+		    !strncmp(name, want, strlen(want)) &&
+		    name[strlen(want)] == '\n')
+			pid = atoi(entry->d_name);
+		fclose(f);
+	}
+	closedir(dir);
+	igt_assert_f(pid, "no thread %s\n", want);
+	return pid;
+}
+
+/* Allocations that may sleep fail too, without a word in the log. */
+static void kernel_setup(void)
+{
+	static const char * const files[] = {
+		"failslab/ignore-gfp-wait", "fail_page_alloc/ignore-gfp-wait",
+		"failslab/verbose", "fail_page_alloc/verbose",
+		"fail_page_alloc/min-order",
+	};
+	char path[96];
+	unsigned int i;
+
+	igt_require_f(!access("/proc/self/fail-nth", W_OK) &&
+		      !access("/sys/kernel/debug/failslab", F_OK),
+		      "the kernel has no fault injection\n");
+	for (i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		snprintf(path, sizeof(path), "/sys/kernel/debug/%s", files[i]);
+		igt_assert_f(write_file(path, i < 2 ? "N" : "0"), "%s\n", path);
+	}
+}
+
+static void reopen(int gpu)
+{
+	close(set.fd[gpu]);
+	set.fd[gpu] = vsvm_open(gpu);
+	igt_assert(set.fd[gpu] >= 0);
+}
+
+/*
+ * The call is made by a thread that makes no other, since these would be made to
+ * fail too: it is told by variables.
+ */
+static struct {
+	pthread_t thread;
+	volatile int tid, turn, done, ret;
+	volatile bool stop;
+	struct drm_vsvm_vm_create args;
+} joiner;
+
+static void *joiner_main(void *unused)
+{
+	joiner.tid = syscall(SYS_gettid);
+	while (!joiner.stop) {
+		if (joiner.turn == joiner.done) {
+			sched_yield();
+			continue;
+		}
+		joiner.args = (struct drm_vsvm_vm_create) {};
+		joiner.ret = vsvm_ioctl(set.fd[0], DRM_IOCTL_VSVM_VM_CREATE,
+					&joiner.args);
+		joiner.done = joiner.turn;
+	}
+	return unused;
+}
+
+/* Each allocation of a join. */
+static void test_kernel_join(void)
+{
+	struct drm_vsvm_vm_create args;
+	int nth, ret, left, failed = 0;
+	char path[64];
+
+	kernel_setup();
+	open_set();
+	joiner.stop = false;
+	joiner.tid = 0;
+	joiner.turn = 0;
+	joiner.done = 0;
+	igt_assert(!pthread_create(&joiner.thread, NULL, joiner_main, NULL));
+	while (!joiner.tid)
+		sched_yield();
+	snprintf(path, sizeof(path), "/proc/self/task/%d/fail-nth", joiner.tid);
+	for (nth = 1; nth < MAX_NTH; nth++) {
+		igt_assert(write_number(path, nth));
+		joiner.turn = nth;
+		while (joiner.done != nth)
+			sched_yield();
+		left = read_number(path);
+		igt_assert(write_number(path, 0));
+		args = joiner.args;
+		ret = joiner.ret;
+		/*
+		 * Copies from and to the caller are made to fail as well. After
+		 * the latter the VM exists, and only closing the file ends it.
+		 */
+		if (!ret)
+			igt_assert_eq(vsvm_vm_destroy(set.fd[0], args.vm_id), 0);
+		else if (ret == -EFAULT)
+			reopen(0);
+		else
+			igt_assert_eq(ret, -ENOMEM);
+		check_clean();
+		igt_assert_eq(workload(nth), 0);
+		check_data(nth);
+		if (left)
+			break;
+		failed += !!ret;
+	}
+	joiner.stop = true;
+	igt_assert(!pthread_join(joiner.thread, NULL));
+	igt_info("%d of %d failed the call\n", failed, nth - 1);
+	igt_assert(nth < MAX_NTH && failed >= 3);
+}
+
+/* Each allocation of the faults of one job, in a new VM each time. */
+static void test_kernel_fault(void)
+{
+	int nth, ret, left, failed = 0, pid, i;
+	char path[64];
+
+	kernel_setup();
+	open_set();
+	for (i = 0; i < 2; i++)
+		set.vm[i] = vsvm_vm_create(set.fd[i], DRM_VSVM_VM_LAYOUT_MSVM);
+	pid = engine_pid(set.fd[0]);
+	snprintf(path, sizeof(path), "/proc/%d/fail-nth", pid);
+	for (nth = 1; nth < MAX_NTH; nth++) {
+		struct drm_vsvm_cmd cmds[] = {
+			vsvm_store(small, 8, nth), vsvm_store(huge, 8, nth),
+			vsvm_store(far, 8, nth),
+		};
+
+		/* The other GPU has mapped all of it, and must keep it. */
+		for (i = 0; i < 3; i++)
+			igt_assert_eq(run(1, cmds[i]), 0);
+		igt_assert_eq(vsvm_vm_destroy(set.fd[0], set.vm[0]), 0);
+		set.vm[0] = vsvm_vm_create(set.fd[0], DRM_VSVM_VM_LAYOUT_MSVM);
+		if (nth % 2) {
+			/* And from nothing: ranges and walks as well. */
+			igt_assert(!mprotect(area, 2 * WINDOW, PROT_READ));
+			igt_assert(!mprotect(area, 2 * WINDOW,
+					     PROT_READ | PROT_WRITE));
+		}
+		igt_assert_f(write_number(path, (nth + 1) / 2), "%s\n", path);
+		ret = vsvm_try(&set, 0, cmds, 3).status;
+		left = read_number(path);
+		igt_assert(write_number(path, 0));
+		if (ret) {
+			igt_assert_eq(ret, -ENOMEM);
+			failed++;
+		}
+		igt_assert_eq(vsvm_try(&set, 0, cmds, 3).status, 0);
+		for (i = 0; i < 3; i++)
+			igt_assert_eq(run(1, cmds[i]), 0);
+		igt_assert_eq_u64(*(uint64_t *)small, nth);
+		igt_assert_eq_u64(*(uint64_t *)huge, nth);
+		igt_assert_eq_u64(*(uint64_t *)far, nth);
+		if (left && nth % 2)
+			break;
+	}
+	igt_info("%d of %d failed the job\n", failed, nth - 1);
+	/* Large ones have vmalloc() to fall back on. */
+	igt_assert(nth < MAX_NTH && failed >= 3);
+}
+
+igt_main
+{
+	static const struct {
+		const char *name, *text;
+		void (*fn)(void);
+	} tests[] = {
+		{ "own", "each allocation of the library", test_own },
+		{ "kernel-join", "each allocation of a join", test_kernel_join },
+		{ "kernel-fault", "each allocation of faults",
+		  test_kernel_fault },
+	};
+	/* A subtest that fails jumps back here. */
+	volatile unsigned int i;
+
+	for (i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
+		igt_describe(tests[i].text);
+		igt_subtest(tests[i].name) {
+			tests[i].fn();
+			vsvm_set_close(&set);
+			munmap(area, 2 * WINDOW);
+		}
+	}
+}
