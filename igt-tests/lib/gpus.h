@@ -28,6 +28,7 @@ void vsvm_set_make(struct vsvm_set *set, int n, uint32_t layout,
 		each_made_run(name_, text_, with_, attrs_of, fn_); \
 	} while (0)
 #define ATTR(text) text,
+#define NO_ATTRS
 
 void each_made_run(const char *name, const char *text, int with,
 		   const char * const *attrs,

@@ -266,15 +266,16 @@ static void test_slow_flushes(struct vsvm_set *set)
 igt_main
 {
 	each_made("all-before-wait", "all shoot-downs start before any is awaited",
-		  MSVM_ONLY, , test_all_before_wait);
+		  MSVM_ONLY, NO_ATTRS, test_all_before_wait);
 	each_made("unmapped-costs-nothing", "who maps nothing is left alone",
-		  MSVM_AND_1TO1, , test_unmapped_costs_nothing);
+		  MSVM_AND_1TO1, NO_ATTRS,
+		  test_unmapped_costs_nothing);
 	each_made("windows-apart", "a held invalidation and faults elsewhere",
-		  MSVM_ONLY, , test_windows_apart);
+		  MSVM_ONLY, NO_ATTRS, test_windows_apart);
 	each_made("loop-apart", "invalidations in a loop and faults elsewhere",
-		  MSVM_ONLY, , test_loop_apart);
-	each_made("no-answer", "a GPU that does not answer", MSVM_AND_1TO1, ,
-		  test_no_answer);
+		  MSVM_ONLY, NO_ATTRS, test_loop_apart);
+	each_made("no-answer", "a GPU that does not answer", MSVM_AND_1TO1,
+		  NO_ATTRS, test_no_answer);
 	each_made("slow-flushes", "slow shoot-downs side by side", MSVM_AND_1TO1,
 		  ATTR("tlb_flush_us=20000"), test_slow_flushes);
 }

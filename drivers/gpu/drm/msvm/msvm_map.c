@@ -169,7 +169,7 @@ int msvm_map(struct drm_msvm_range *range, int idx)
 	struct drm_gpusvm_pages *pages = &range->pages[idx];
 	unsigned int slot = range->entries[idx].slot;
 	struct drm_gpusvm_pages_flags flags = {
-		.__flags = pages->flags.__flags,
+		.__flags = READ_ONCE(pages->flags.__flags),
 	};
 	int err = 0;
 
@@ -202,7 +202,7 @@ void msvm_unmap_unbound(struct drm_msvm_range *range, int idx)
 {
 	struct drm_gpusvm_pages *pages = &range->pages[idx];
 	struct drm_gpusvm_pages_flags flags = {
-		.__flags = pages->flags.__flags,
+		.__flags = READ_ONCE(pages->flags.__flags),
 	};
 
 	lockdep_assert_held(&range->lock);

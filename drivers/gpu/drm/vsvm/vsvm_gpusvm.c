@@ -101,10 +101,13 @@ static void vsvm_range_free(struct drm_gpusvm_range *base)
 static void vsvm_range_mark_dirty(struct vsvm_range *range)
 {
 	struct vsvm_gpu *gpu = to_vsvm_gpu(range->pages.drm);
+	struct drm_gpusvm_pages_flags flags;
 	unsigned long i, j, done, pfn;
 	phys_addr_t phys;
 
-	if (!range->writable || !range->pages.flags.has_dma_mapping)
+	/* Pairs with WRITE_ONCE() in drm_gpusvm. */
+	flags.__flags = READ_ONCE(range->pages.flags.__flags);
+	if (!range->writable || !flags.has_dma_mapping)
 		return;
 
 	for (i = 0, j = 0; i < vsvm_range_npages(range); j++) {
