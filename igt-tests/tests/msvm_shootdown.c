@@ -218,6 +218,35 @@ static void test_loop_apart(struct vsvm_set *set)
 	munmap(area, 3 * WINDOW);
 }
 
+/* Who leaves is asked for each range it maps, and waited for once. */
+static void test_leave_waits_once(struct vsvm_set *set)
+{
+	const unsigned int ranges = 24;
+	char *p = anon_aligned(ranges * SZ_2M, SZ_2M);
+	uint64_t zaps, flushes;
+	unsigned int k;
+	int i;
+
+	madvise(p, ranges * SZ_2M, MADV_NOHUGEPAGE);
+	for (k = 0; k < ranges; k++)
+		map_all(set, p + k * SZ_2M);
+	for (i = 0; i < set->n; i++) {
+		zaps = gpu_counter(set->fd[i], "zaps");
+		flushes = gpu_counter(set->fd[i], "flushes");
+		igt_assert_eq(vsvm_vm_destroy(set->fd[i], set->vm[i]), 0);
+		igt_assert_eq_u64(gpu_counter(set->fd[i], "zaps") - zaps, ranges);
+		/*
+		 * Once a window, the area may lie in two, and in the end once
+		 * by the driver itself.
+		 */
+		flushes = gpu_counter(set->fd[i], "flushes") - flushes;
+		igt_assert_f(flushes <= 3, "%llu flushes\n",
+			     (unsigned long long)flushes);
+		set->vm[i] = vsvm_vm_create(set->fd[i], set->layout);
+	}
+	munmap(p, ranges * SZ_2M);
+}
+
 /* A GPU that never answers is cut off, and the others go on. */
 static void test_no_answer(struct vsvm_set *set)
 {
@@ -274,6 +303,8 @@ igt_main
 		  MSVM_ONLY, NO_ATTRS, test_windows_apart);
 	each_made("loop-apart", "invalidations in a loop and faults elsewhere",
 		  MSVM_ONLY, NO_ATTRS, test_loop_apart);
+	each_made("leave-waits-once", "leaving costs one wait", MSVM_ONLY,
+		  NO_ATTRS, test_leave_waits_once);
 	each_made("no-answer", "a GPU that does not answer", MSVM_AND_1TO1,
 		  NO_ATTRS, test_no_answer);
 	each_made("slow-flushes", "slow shoot-downs side by side", MSVM_AND_1TO1,

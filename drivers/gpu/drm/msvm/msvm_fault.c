@@ -66,6 +66,9 @@ static int msvm_fault_commit(struct msvm_fault *fault,
 	};
 	int err;
 
+	lockdep_assert_held(&range->lock);
+	lockdep_assert_held_read(&range->base.gpusvm->notifier_lock);
+
 	err = msvm_map(range, idx);
 	if (err)
 		return err;
@@ -113,7 +116,7 @@ static int msvm_fault_serve(struct msvm_fault *fault,
 
 	/* Mapped, so not writable and must become so. */
 	if (test_bit(member->slot, range->mapped)) {
-		msvm_range_drop_slot(range, member->slot);
+		msvm_ranges_drop_slot(&range, 1, member->slot);
 		msvm_stat_inc(member->msvm, MSVM_STAT_UPGRADES);
 	}
 

@@ -33,6 +33,8 @@ static void msvm_range_zap(struct drm_msvm_range *range, unsigned int slot,
 	struct drm_msvm *msvm = msvm_range_context(range);
 	struct drm_msvm_member *member = msvm->members[slot];
 
+	lockdep_assert_held_write(&range->base.gpusvm->notifier_lock);
+
 	clear_bit(slot, range->bound);
 	if (msvm_mutated(MSVM_MUTATE_SKIP_ZAP) ||
 	    (msvm_mutated(MSVM_MUTATE_FORGET_SLOT) && slot &&
@@ -97,6 +99,8 @@ static void msvm_range_release(struct drm_msvm_range *range)
 {
 	unsigned int slot;
 
+	lockdep_assert_held_write(&range->base.gpusvm->notifier_lock);
+
 	msvm_mark_dirty(range);
 	for_each_set_bit(slot, range->mapped, DRM_MSVM_MAX_MEMBERS)
 		msvm_range_unmap_slot(range, slot);
@@ -105,22 +109,25 @@ static void msvm_range_release(struct drm_msvm_range *range)
 }
 
 /*
- * Take a range away from one slot while the others keep it. What the device
- * wrote stays remembered in &drm_msvm_range.written. Context: sleeps; takes the
- * notifier lock for writing.
+ * Take ranges of one shard away from one slot while the others keep them. What
+ * the device wrote stays remembered in &drm_msvm_range.written. However many they
+ * are, there is one wait. Context: sleeps; takes the notifier lock for writing.
  */
-void msvm_range_drop_slot(struct drm_msvm_range *range, unsigned int slot)
+void msvm_ranges_drop_slot(struct drm_msvm_range **ranges, unsigned int nr,
+			   unsigned int slot)
 {
-	struct drm_gpusvm *gpusvm = range->base.gpusvm;
+	struct drm_gpusvm *gpusvm = ranges[0]->base.gpusvm;
 	struct msvm_flush flush = {};
+	unsigned int i;
 
 	down_write(&gpusvm->notifier_lock);
-	if (test_bit(slot, range->bound)) {
-		msvm_range_zap(range, slot, &flush);
-		msvm_flush_wait(msvm_range_context(range), &flush);
-	}
-	if (test_bit(slot, range->mapped))
-		msvm_range_unmap_slot(range, slot);
+	for (i = 0; i < nr; i++)
+		if (test_bit(slot, ranges[i]->bound))
+			msvm_range_zap(ranges[i], slot, &flush);
+	msvm_flush_wait(msvm_range_context(ranges[0]), &flush);
+	for (i = 0; i < nr; i++)
+		if (test_bit(slot, ranges[i]->mapped))
+			msvm_range_unmap_slot(ranges[i], slot);
 	up_write(&gpusvm->notifier_lock);
 }
 

@@ -222,6 +222,8 @@ void msvm_unmap(struct drm_msvm_range *range, int idx)
 {
 	const struct drm_gpusvm_ctx ctx = { .in_notifier = true };
 
+	lockdep_assert_held_write(&range->base.gpusvm->notifier_lock);
+
 	drm_gpusvm_unmap_pages(range->base.gpusvm, &range->pages[idx],
 			       msvm_range_npages(range), &ctx);
 }

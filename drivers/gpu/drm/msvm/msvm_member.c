@@ -10,6 +10,12 @@
 #include "msvm_internal.h"
 #include "msvm_trace.h"
 
+/*
+ * Ranges that a leaving member is taken out of at a time: enough that waiting for
+ * shoot-downs is no matter, few enough that nobody waits for the notifier lock.
+ */
+#define MSVM_LEAVE_BATCH	32
+
 /**
  * drm_msvm_join() - Make a VM a member of the caller's address space.
  * @member: The member, embedded in the driver's VM; contents are overwritten.
@@ -68,60 +74,82 @@ int drm_msvm_join(struct drm_msvm_member *member, struct drm_msvm_device *dev,
 }
 EXPORT_SYMBOL_GPL(drm_msvm_join);
 
-/* Take a leaving member out of one range, and give its entry back. */
-static void msvm_leave_range(struct drm_msvm_range *range,
-			     struct drm_msvm_member *member)
+/*
+ * Take a leaving member out of some ranges of a shard, and give its entries back.
+ * The shoot-down is awaited once for all of them.
+ */
+static void msvm_leave_ranges(struct drm_msvm_range **ranges, unsigned int nr,
+			      struct drm_msvm_member *member)
 {
-	struct drm_gpusvm *gpusvm = range->base.gpusvm;
-	struct drm_pagemap_addr *dma_addr = NULL;
+	struct drm_gpusvm *gpusvm = ranges[0]->base.gpusvm;
+	struct drm_pagemap_addr *dma_addr[MSVM_LEAVE_BATCH] = {};
+	unsigned int i;
 	int idx;
 
-	msvm_range_drop_slot(range, member->slot);
+	msvm_ranges_drop_slot(ranges, nr, member->slot);
 
 	down_write(&gpusvm->notifier_lock);
-	idx = msvm_range_find_slot(range, member->slot);
-	if (idx >= 0) {
-		dma_addr = range->pages[idx].dma_addr;
+	for (i = 0; i < nr; i++) {
+		struct drm_msvm_range *range = ranges[i];
+
+		idx = msvm_range_find_slot(range, member->slot);
+		if (idx < 0)
+			continue;
+		dma_addr[i] = range->pages[idx].dma_addr;
 		msvm_stat_bytes(member->msvm, -(s64)(range->entries[idx].cap *
-						     sizeof(*dma_addr)));
+						     sizeof(**dma_addr)));
 		/* No device: all of drm_gpusvm's teardown skips the entry. */
 		memset(&range->pages[idx], 0, sizeof(range->pages[idx]));
 		range->entries[idx].slot = MSVM_SLOT_NONE;
 		range->entries[idx].cap = 0;
 	}
 	up_write(&gpusvm->notifier_lock);
-	kvfree(dma_addr);
+
+	for (i = 0; i < nr; i++)
+		kvfree(dma_addr[i]);
+}
+
+/* The next range at or after @index that is not on its way out, and that one's end. */
+static struct drm_msvm_range *msvm_leave_next(struct msvm_shard *shard,
+					      unsigned long *index)
+{
+	struct drm_msvm_range *range;
+
+	rcu_read_lock();
+	/* One on its way out was unmapped before. */
+	while ((range = xa_find(&shard->index, index, ULONG_MAX, XA_PRESENT)) &&
+	       !kref_get_unless_zero(&range->base.refcount))
+		++*index;
+	rcu_read_unlock();
+	if (range)
+		*index = (drm_gpusvm_range_end(&range->base) - shard->start) >>
+			 PAGE_SHIFT;
+	return range;
 }
 
 /*
  * Ranges that come into being meanwhile can't get the slot, so one pass sees
- * all that matter. No lock is held from one range to the next.
+ * all that matter. No lock is held from one batch to the next.
  */
 static void msvm_leave_shard(struct msvm_shard *shard,
 			     struct drm_msvm_member *member)
 {
-	unsigned long start = shard->start, index = 0;
-	struct drm_msvm_range *range;
+	struct drm_msvm_range *ranges[MSVM_LEAVE_BATCH];
+	unsigned long index = 0;
+	unsigned int nr, i;
 
-	for (;;) {
-		rcu_read_lock();
-		range = xa_find(&shard->index, &index, ULONG_MAX, XA_PRESENT);
-		if (range && !kref_get_unless_zero(&range->base.refcount)) {
-			/* On its way out, and unmapped before that. */
-			index++;
-			rcu_read_unlock();
-			continue;
+	do {
+		for (nr = 0; nr < MSVM_LEAVE_BATCH; nr++) {
+			ranges[nr] = msvm_leave_next(shard, &index);
+			if (!ranges[nr])
+				break;
 		}
-		rcu_read_unlock();
-		if (!range)
-			return;
-
-		msvm_leave_range(range, member);
-		index = (drm_gpusvm_range_end(&range->base) - start) >>
-			PAGE_SHIFT;
-		msvm_range_put(range);
+		if (nr)
+			msvm_leave_ranges(ranges, nr, member);
+		for (i = 0; i < nr; i++)
+			msvm_range_put(ranges[i]);
 		cond_resched();
-	}
+	} while (nr == MSVM_LEAVE_BATCH);
 }
 
 /**

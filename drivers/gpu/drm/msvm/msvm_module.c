@@ -32,6 +32,53 @@
  * drm_msvm_ops, each of which says what locks it runs under.
  */
 
+/**
+ * DOC: Examples
+ *
+ * The fault worker of a GPU with recoverable page faults. It holds no lock that
+ * an operation of the driver takes, and an error ends the job: the GPU must not
+ * repeat the access, or it would fault for ever.
+ *
+ * .. code-block:: c
+ *
+ *	static void my_fault_work(struct work_struct *work)
+ *	{
+ *		struct my_fault *fault = container_of(work, struct my_fault, work);
+ *		int err;
+ *
+ *		err = drm_msvm_handle_fault(&fault->vm->member, fault->addr,
+ *					    fault->write ? DRM_MSVM_ACCESS_WRITE :
+ *							   DRM_MSVM_ACCESS_READ);
+ *		if (err)
+ *			my_job_fail(fault->job, fault->addr, err);
+ *		else
+ *			my_gpu_repeat_access(fault);
+ *	}
+ *
+ * The two halves of a shoot-down. The first only writes to the GPU, since others
+ * are to be started before anybody waits; the second gives up on hardware that
+ * does not answer.
+ *
+ * .. code-block:: c
+ *
+ *	static u64 my_zap(struct drm_msvm_member *member, u64 start, u64 end)
+ *	{
+ *		struct my_vm *vm = container_of(member, struct my_vm, member);
+ *
+ *		my_pt_clear(vm, start, end);
+ *		return my_tlb_flush_send(vm, start, end);
+ *	}
+ *
+ *	static int my_zap_wait(struct drm_msvm_member *member, u64 seqno)
+ *	{
+ *		struct my_vm *vm = container_of(member, struct my_vm, member);
+ *
+ *		return my_tlb_flush_done(vm, seqno, MY_TIMEOUT) ? 0 : -ETIMEDOUT;
+ *	}
+ *
+ * A whole driver, which compiles, is samples/msvm_skeleton.c.
+ */
+
 static int __init msvm_init(void)
 {
 	int err;

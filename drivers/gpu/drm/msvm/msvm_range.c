@@ -235,6 +235,9 @@ int msvm_range_find_slot(struct drm_msvm_range *range, u8 slot)
 {
 	int i;
 
+	lockdep_assert(lockdep_is_held(&range->lock) ||
+		       lockdep_is_held(&range->base.gpusvm->notifier_lock));
+
 	for (i = 0; i < range->nr_slots; i++)
 		if (range->entries[i].slot == slot)
 			return i;
@@ -248,6 +251,8 @@ static int msvm_range_grow(struct drm_msvm_range *range)
 	struct drm_gpusvm *gpusvm = range->base.gpusvm;
 	struct drm_gpusvm_pages *pages, *old = NULL;
 	struct msvm_slot_entry *entries;
+
+	lockdep_assert_held(&range->lock);
 
 	pages = msvm_alloc(kzalloc(msvm_slots_size(cap), GFP_KERNEL));
 	if (!pages)

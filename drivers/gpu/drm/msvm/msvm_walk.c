@@ -40,6 +40,8 @@ static int msvm_publish(struct drm_msvm_range *range, const u64 *runs,
 	u64 *room = NULL;
 	int err = 0;
 
+	lockdep_assert_held(&range->lock);
+
 	if (nr > range->cap_runs) {
 		room = msvm_alloc(kvmalloc_array(nr, sizeof(*room),
 						 GFP_KERNEL));
@@ -98,6 +100,9 @@ int msvm_walk(struct drm_msvm_range *range, bool write)
 	int err;
 
 	lockdep_assert_held(&range->lock);
+	/* It may sleep for as long as the process likes. */
+	lockdep_assert_not_held(&msvm_range_shard(range)->lock);
+	lockdep_assert_not_held(&msvm->lock);
 
 	/* Zeroed: HMM takes some flags of an entry as input. */
 	hmm.hmm_pfns = msvm_alloc(kvcalloc(npages, sizeof(*hmm.hmm_pfns),
