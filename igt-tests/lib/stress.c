@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -50,6 +51,8 @@ void stress_note(struct stress *s, const char *fmt, ...)
 	va_start(args, fmt);
 	vsnprintf(line + n, size - n, fmt, args);
 	va_end(args);
+	if (getenv("MSVM_TRACE"))
+		fprintf(stderr, "%s\n", line);
 }
 
 void stress_fail(struct stress *s, const char *fmt, ...)

@@ -330,11 +330,32 @@ void stress_job_new(struct stress *s)
 	s->nr_failed += !!job->status;
 }
 
+/* What the model has at an address, for messages. */
+static void note_page(struct stress *s, uint64_t addr)
+{
+	int i;
+
+	for (i = 0; i < s->nr_views; i++) {
+		struct stress_view *v = &s->views[i];
+		uint64_t page = (addr - to_u64(v->base)) / SZ_4K;
+
+		if (page < v->pages)
+			stress_note(s, "the model at %#llx: %s page %u, prot %#x, page %u of %u in the file",
+				    (unsigned long long)addr, v->name,
+				    (unsigned int)page, v->prot[page],
+				    v->map[page], v->back->file_pages);
+	}
+}
+
 static void job_compare(struct stress *s, const struct stress_job *job,
 			const struct drm_vsvm_wait *w)
 {
 	int i;
 
+	if (w->fault_addr != job->fault_addr) {
+		note_page(s, w->fault_addr);
+		note_page(s, job->fault_addr);
+	}
 	stress_check(s, w->status == job->status,
 		     "job of step %u on GPU %d ended with %d (%s) in command %u at %#llx, expected %d (%s) in command %u at %#llx\n",
 		     job->step, job->gpu, w->status, strerror(-w->status),

@@ -413,13 +413,13 @@ static void op_rejoin(struct stress *s)
 void stress_mm_op(struct stress *s)
 {
 	switch (stress_below(s, 40)) {
-	case 0 ... 2:
+	case 0 ... 1:
 		return op_munmap(s);
-	case 3 ... 7:
+	case 2 ... 5:
 		return op_mmap(s);
-	case 8 ... 9:
+	case 6 ... 7:
 		return op_mprotect(s, false);
-	case 10 ... 14:
+	case 8 ... 14:
 		return op_mprotect(s, true);
 	case 15 ... 17:
 		return op_heal(s);

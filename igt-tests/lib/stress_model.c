@@ -243,6 +243,9 @@ void stress_map(struct stress *s, const struct stress_span *span,
 	stress_check(s, p == addr, "mmap: %s\n", strerror(errno));
 	if (v->advice >= 0)
 		madvise(addr, span->n * SZ_4K, v->advice);
+	/* A peculiarity of hugetlbfs: a writable mapping makes the file grow. */
+	if (v->unit > 1 && prot & PROT_WRITE && from + span->n > b->file_pages)
+		b->file_pages = from + span->n;
 	for (i = 0; i < span->n; i++) {
 		v->prot[span->first + i] = prot;
 		v->map[span->first + i] = from + i;

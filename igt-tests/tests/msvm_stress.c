@@ -30,7 +30,7 @@ static const struct config {
 
 static unsigned int steps(void)
 {
-	return ops ? ops : (unsigned int)vsvm_scale(3000, 600);
+	return ops ? ops : (unsigned int)vsvm_scale(1500, 400);
 }
 
 /* One seed after the other, each with all numbers of GPUs. */
