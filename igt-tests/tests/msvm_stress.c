@@ -30,7 +30,9 @@ static const struct config {
 
 static unsigned int steps(void)
 {
-	return ops ? ops : (unsigned int)vsvm_scale(1500, 400);
+	if (ops)
+		return ops;
+	return minutes ? vsvm_scale(3000, 600) : vsvm_scale(700, 150);
 }
 
 /* One seed after the other, each with all numbers of GPUs. */
