@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
@@ -84,12 +85,15 @@ void uffd_wake(int uffd, void *p, size_t len)
 int wait_child(pid_t pid)
 {
 	struct pollfd fd = { .events = POLLIN };
-	int status;
+	int status, ended;
 
 	fd.fd = syscall(SYS_pidfd_open, pid, 0);
 	igt_assert(fd.fd >= 0);
-	igt_assert_f(poll(&fd, 1, poll_limit()) == 1, "process %d hangs\n", pid);
+	ended = poll(&fd, 1, poll_limit());
 	close(fd.fd);
+	if (ended != 1)
+		kill(pid, SIGKILL);
+	igt_assert_f(ended == 1, "process %d hangs\n", pid);
 	igt_assert(waitpid(pid, &status, 0) == pid);
 	return status;
 }

@@ -34,6 +34,52 @@ static void join_thread(pthread_t thread)
 	igt_assert(!ret);
 }
 
+static int gpu_uffd = -1;
+
+static int file_write(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY), ret = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, text, strlen(text)) < 0)
+		ret = -errno;
+	close(fd);
+	return ret;
+}
+
+/* What a failed subtest left behind goes; nobody waits in it any more. */
+static void gpu_clean(void)
+{
+	if (gpu_uffd >= 0)
+		close(gpu_uffd);
+	gpu_uffd = -1;
+	if (access(GPU_DIR, F_OK))
+		return;
+	file_write(GPU_DIR "/live", "0");
+	rmdir(GPU_DIR);
+}
+
+/* A GPU of our own, with shoot-downs that take so long. */
+static int gpu_make(const char *flush_us)
+{
+	char name[64] = "", node[80];
+	int fd;
+
+	gpu_clean();
+	igt_assert(!mkdir(GPU_DIR, 0755));
+	igt_assert_eq(file_write(GPU_DIR "/tlb_flush_us", flush_us), 0);
+	igt_assert_eq(file_write(GPU_DIR "/live", "1"), 0);
+	fd = open(GPU_DIR "/dev_name", O_RDONLY);
+	igt_assert(fd >= 0 && read(fd, name, sizeof(name) - 1) > 0);
+	close(fd);
+	name[strcspn(name, "\n")] = 0;
+	snprintf(node, sizeof(node), "/dev/dri/%s", name);
+	fd = open(node, O_RDWR | O_CLOEXEC);
+	igt_assert_f(fd >= 0, "%s: %s\n", node, strerror(errno));
+	return fd;
+}
+
 /* Regions of memory that go one by one, once told. */
 static struct regions {
 	char *base;
@@ -96,6 +142,21 @@ static void test_munmap_destroy(struct vsvm_set *set)
 		munmap(regions.base, REGIONS * SZ_2M);
 	}
 	pthread_barrier_destroy(&regions.go);
+}
+
+/* The same with shoot-downs that take long, so that both go on at a time. */
+static void test_slow_destroy(uint32_t layout)
+{
+	static struct vsvm_set slow;
+
+	vsvm_set_close(&slow);
+	slow.fd[0] = gpu_make("2000");
+	slow.n = 1;
+	slow.layout = layout;
+	slow.vm[0] = vsvm_vm_create(slow.fd[0], layout);
+	test_munmap_destroy(&slow);
+	vsvm_set_close(&slow);
+	gpu_clean();
 }
 
 /* A thread in an ioctl that may wait for a fault. */
@@ -185,6 +246,7 @@ static void test_stats_kill(struct vsvm_set *set)
 	pid = fork();
 	igt_assert(pid >= 0);
 	if (!pid) {
+		child_asserts_exit();
 		vsvm_set_open(&own, set->n, set->layout);
 		stuck_and_asked(&own);
 		if (write(ready[1], &c, 1) != 1)
@@ -211,6 +273,7 @@ static void test_stats_destroy(struct vsvm_set *set)
 
 	igt_assert(pid >= 0);
 	if (!pid) {
+		child_asserts_exit();
 		vsvm_set_open(&own, set->n, set->layout);
 		stuck_and_asked(&own);
 		for (i = 0; i < own.n; i++)
@@ -222,27 +285,6 @@ static void test_stats_destroy(struct vsvm_set *set)
 	igt_assert_eq(status, 0);
 	for (i = 0; i < set->n; i++)
 		works(set, i);
-}
-
-static int file_write(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY), ret = 0;
-
-	if (fd < 0)
-		return -errno;
-	if (write(fd, text, strlen(text)) < 0)
-		ret = -errno;
-	close(fd);
-	return ret;
-}
-
-/* What a failed subtest left behind goes. */
-static void unplug_clean(void)
-{
-	if (access(GPU_DIR, F_OK))
-		return;
-	file_write(GPU_DIR "/live", "0");
-	rmdir(GPU_DIR);
 }
 
 static struct exec {
@@ -268,24 +310,14 @@ static void *unplug_thread(void *data)
 /* A GPU is pulled out while exec waits for its array of commands. */
 static void test_exec_unplug(uint32_t layout)
 {
-	int uffd, fd;
+	int fd;
 	pthread_t execs, unplugs;
-	char name[64] = "", node[80], *p;
+	char *p;
 
-	unplug_clean();
-	igt_assert(!mkdir(GPU_DIR, 0755));
-	igt_assert_eq(file_write(GPU_DIR "/live", "1"), 0);
-	fd = open(GPU_DIR "/dev_name", O_RDONLY);
-	igt_assert(fd >= 0 && read(fd, name, sizeof(name) - 1) > 0);
-	close(fd);
-	name[strcspn(name, "\n")] = 0;
-	snprintf(node, sizeof(node), "/dev/dri/%s", name);
-	fd = open(node, O_RDWR | O_CLOEXEC);
-	igt_assert_f(fd >= 0, "%s: %s\n", node, strerror(errno));
-
-	uffd = uffd_open();
+	fd = gpu_make("0");
+	gpu_uffd = uffd_open();
 	p = anon(SZ_4K);
-	uffd_register(uffd, p, SZ_4K);
+	uffd_register(gpu_uffd, p, SZ_4K);
 	stuck_exec = (struct exec) {
 		.fd = fd, .args = {
 			.vm_id = vsvm_vm_create(fd, layout), .num_cmds = 1,
@@ -293,15 +325,16 @@ static void test_exec_unplug(uint32_t layout)
 		},
 	};
 	igt_assert(!pthread_create(&execs, NULL, exec_thread, &stuck_exec));
-	uffd_wait_fault(uffd);
+	uffd_wait_fault(gpu_uffd);
 	igt_assert(!pthread_create(&unplugs, NULL, unplug_thread, NULL));
 	join_thread(unplugs);
 	igt_assert_eq(pthread_tryjoin_np(execs, NULL), EBUSY);
 	/* Zeroes are a valid command: it is the GPU that is not there. */
-	uffd_unregister(uffd, p, SZ_4K);
+	uffd_unregister(gpu_uffd, p, SZ_4K);
 	join_thread(execs);
 	igt_assert_eq(stuck_exec.ret, -ENODEV);
-	close(uffd);
+	close(gpu_uffd);
+	gpu_uffd = -1;
 	close(fd);
 	munmap(p, SZ_4K);
 	igt_assert(!rmdir(GPU_DIR));
@@ -473,6 +506,13 @@ igt_main
 {
 	each("munmap-destroy", "munmap() while VMs are destroyed",
 	     MSVM_AND_1TO1, test_munmap_destroy);
+	igt_describe("munmap() while a VM with slow shoot-downs is destroyed");
+	igt_subtest("munmap-destroy-slow")
+		test_slow_destroy(DRM_VSVM_VM_LAYOUT_MSVM);
+	igt_describe("munmap() while a VM with slow shoot-downs is destroyed");
+	igt_subtest("munmap-destroy-slow-1to1")
+		test_slow_destroy(DRM_VSVM_VM_LAYOUT_1TO1);
+
 	each("stats-kill", "a process killed while it asks for counters in a fault",
 	     MSVM_AND_1TO1, test_stats_kill);
 	each("stats-destroy", "VMs destroyed while others ask for counters in a fault",
@@ -485,7 +525,7 @@ igt_main
 	igt_subtest("exec-unplug-1to1")
 		test_exec_unplug(DRM_VSVM_VM_LAYOUT_1TO1);
 	igt_fixture
-		unplug_clean();
+		gpu_clean();
 
 	each("replaced", "stores to a page that is replaced all the time",
 	     MSVM_AND_1TO1, test_replaced);
