@@ -41,7 +41,9 @@ static unsigned int below(unsigned int *state, unsigned int n)
 /* Load must leave the others some time; nothing waits for this. */
 static void breathe(void)
 {
-	nanosleep(&(struct timespec) { .tv_nsec = 2000000 }, NULL);
+	nanosleep(&(struct timespec) {
+		.tv_nsec = vsvm_scale(2, 40) * 1000000,
+	}, NULL);
 }
 
 /* The islands: neighbours, in the same ranges, that come, go and change. */

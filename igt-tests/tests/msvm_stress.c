@@ -12,7 +12,8 @@
 #include "../lib/stress.h"
 
 static struct stress stress;
-static uint64_t seed = 1;
+static uint64_t seed;
+static bool seed_given;
 static unsigned int ops, minutes;
 
 static const struct config {
@@ -80,6 +81,7 @@ static int option(int opt, int index, void *data)
 	if (opt != 's')
 		return IGT_OPT_HANDLER_ERROR;
 	seed = number(optarg);
+	seed_given = true;
 	return IGT_OPT_HANDLER_SUCCESS;
 }
 
@@ -88,10 +90,10 @@ static const struct option options[] = {
 	{ }
 };
 
-static void read_environment(void) __attribute__((constructor));
 static void read_environment(void)
 {
-	seed = env_number("MSVM_SEED", 1);
+	if (!seed_given)
+		seed = env_number("MSVM_SEED", 1);
 	ops = env_number("MSVM_OPS", 0);
 	minutes = env_number("MSVM_MINUTES", 0);
 }
@@ -99,13 +101,15 @@ static void read_environment(void)
 static const char help[] =
 	"  --seed N\tfirst seed (1); also MSVM_SEED\n"
 	"  MSVM_OPS=N\tsteps of a run\n"
-	"  MSVM_MINUTES=N\tonly subtest soak: successive seeds for so long\n";
+	"  MSVM_MINUTES=N\tonly subtest soak: successive seeds for so long\n"
+	"  MSVM_TRACE=1\tprint each operation before it is made\n";
 
 igt_main_args("", options, help, option, NULL)
 {
 	/* Survives the jump out of a failed subtest. */
 	static unsigned int i;
 
+	read_environment();
 	igt_fixture
 		stress_system_prepare();
 

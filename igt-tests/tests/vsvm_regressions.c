@@ -362,7 +362,7 @@ static void *replacer(void *data)
 /* One page is replaced by another all the time: there always is one. */
 static void test_replaced(struct vsvm_set *set)
 {
-	int jobs = vsvm_scale(100, 30), i, k;
+	int jobs = vsvm_scale(100, 10), i, k;
 	struct drm_vsvm_cmd cmds[32];
 	pthread_t thread;
 
