@@ -10,6 +10,8 @@ VM	:= $(TOP)/tools/vm/vm
 
 KDIR	?= /lib/modules/$(shell uname -r)/build
 GPUS	?= 4
+MINUTES	?= 60
+SEED	?= 1
 
 # Directories of modules, in the order of their dependencies.
 MODULES	:= drivers/gpu/drm/msvm drivers/gpu/drm/vsvm samples
@@ -23,6 +25,7 @@ help:
 	@echo '  make demo [GPUS=4] [FILE=...]  virtual GPUs share the memory of one process'
 	@echo '  make test                      build, static checks, tests on the stock kernel'
 	@echo '  make test-debug                all tests on a kernel with KASAN and lockdep'
+	@echo '  make stress [MINUTES=60] [SEED=1]  random operations against a model, for so long'
 	@echo
 	@echo 'For a kernel of your own:'
 	@echo '  make modules [KDIR=...] [MSVM_DEBUG=1]  build the modules against installed headers'
@@ -76,7 +79,7 @@ install-tests: tools igt-tests
 
 # --- for people --------------------------------------------------------------
 
-.PHONY: demo test test-debug
+.PHONY: demo test test-debug stress
 demo:
 	@sh '$(TOP)/tools/demo/run' '$(GPUS)' '$(FILE)'
 
@@ -85,6 +88,11 @@ test:
 
 test-debug:
 	@bash '$(TOP)/tools/check/test' debug
+
+# Successive seeds; the guest's last run may end some minutes late.
+stress:
+	'$(VM)' run --gpus 8 --timeout $$(($(MINUTES) * 60 + 600)) -- \
+		env MSVM_MINUTES='$(MINUTES)' MSVM_SEED='$(SEED)' msvm_stress
 
 .PHONY: clean
 clean:

@@ -66,16 +66,21 @@ void igt_waitchildren(void);
 	     __igt_fixture() && (setjmp(igt_subtest_jmpbuf) == 0); \
 	     fixture_once++, __igt_fixture_complete())
 
-#define igt_main \
+#define IGT_OPT_HANDLER_SUCCESS 0
+#define IGT_OPT_HANDLER_ERROR -2
+
+#define igt_main_args(short_opts, long_opts, help_str, opt_handler, data) \
 	static void igt_tests(void); \
 	int main(int argc, char **argv) \
 	{ \
-		igt_subtest_init_parse_opts(&argc, argv, "", NULL, NULL, NULL, \
-					    NULL); \
+		igt_subtest_init_parse_opts(&argc, argv, short_opts, long_opts, \
+					    help_str, opt_handler, data); \
 		igt_tests(); \
 		igt_exit(); \
 	} \
 	static void igt_tests(void)
+
+#define igt_main igt_main_args("", NULL, NULL, NULL, NULL)
 
 #define igt_describe(text) igt_describe_f("%s", text)
 

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The loop of the stress: one step after the other, each drawn from the seed,
+ * and what is printed when memory and model differ.
+ */
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "igt_compat.h"
+#include "stress.h"
+
+/* splitmix64 */
+uint64_t stress_random(struct stress *s)
+{
+	uint64_t z = s->random += 0x9e3779b97f4a7c15ULL;
+
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+	return z ^ (z >> 31);
+}
+
+unsigned int stress_below(struct stress *s, unsigned int n)
+{
+	return stress_random(s) % n;
+}
+
+/* One of the GPUs that have a VM now. */
+int stress_gpu(struct stress *s)
+{
+	int gpu = stress_below(s, s->set.n);
+
+	while (!s->joined[gpu])
+		gpu = (gpu + 1) % s->set.n;
+	return gpu;
+}
+
+void stress_note(struct stress *s, const char *fmt, ...)
+{
+	char *line = s->log[s->nr_log++ % STRESS_LOG];
+	size_t size = sizeof(s->log[0]);
+	va_list args;
+	int n;
+
+	n = snprintf(line, size, "step %u: ", s->step);
+	va_start(args, fmt);
+	vsnprintf(line + n, size - n, fmt, args);
+	va_end(args);
+	if (getenv("MSVM_TRACE"))
+		fprintf(stderr, "%s\n", line);
+}
+
+void stress_fail(struct stress *s, const char *fmt, ...)
+{
+	static char text[512];
+	unsigned int i = s->nr_log > STRESS_LOG ? s->nr_log - STRESS_LOG : 0;
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	stress_chaos_stop();
+	igt_info("the last operations:\n");
+	for (; i < s->nr_log; i++)
+		igt_info("  %s\n", s->log[i % STRESS_LOG]);
+	igt_info("again: MSVM_OPS=%u msvm_stress --seed %llu --run-subtest %s\n",
+		 s->steps, (unsigned long long)s->seed, s->subtest);
+	igt_assert_f(false, "seed %llu, step %u: %s",
+		     (unsigned long long)s->seed, s->step, text);
+	__builtin_unreachable();
+}
+
+/* What this or a failed run left behind. */
+void stress_clean(struct stress *s)
+{
+	int i;
+
+	stress_chaos_stop();
+	for (i = 0; i < STRESS_MAX_CHILDREN; i++) {
+		if (s->children[i].pid <= 0)
+			continue;
+		kill(s->children[i].pid, SIGKILL);
+		waitpid(s->children[i].pid, NULL, 0);
+		close(s->children[i].go);
+	}
+	memset(s->children, 0, sizeof(s->children));
+	memset(s->jobs, 0, sizeof(s->jobs));
+	vsvm_set_close(&s->set);
+	stress_model_fini(s);
+	if (s->results)
+		munmap(s->results, SZ_4K);
+	if (s->out)
+		munmap(s->out, STRESS_OUT_PAGES * SZ_4K);
+	s->results = NULL;
+	s->out = NULL;
+}
+
+static void start(struct stress *s, const char *subtest, int gpus,
+		  uint32_t layout, uint64_t seed, unsigned int steps)
+{
+	struct drm_vsvm_query q = { .param = DRM_VSVM_PARAM_NUM_ENGINES };
+	int i;
+
+	stress_clean(s);
+	vsvm_set_open(&s->set, gpus, layout);
+	igt_assert_eq(vsvm_ioctl(s->set.fd[0], DRM_IOCTL_VSVM_QUERY, &q), 0);
+	s->engines = q.value;
+	s->subtest = subtest;
+	s->seed = seed;
+	s->random = seed;
+	s->step = 0;
+	s->steps = steps;
+	s->nr_log = 0;
+	s->nr_jobs = 0;
+	s->nr_failed = 0;
+	for (i = 0; i < gpus; i++)
+		s->joined[i] = true;
+	s->results = anon(SZ_4K);
+	s->out = anon(STRESS_OUT_PAGES * SZ_4K);
+	stress_model_init(s);
+}
+
+/* Run @steps steps from @seed. */
+void stress_run(struct stress *s, const char *subtest, int gpus,
+		uint32_t layout, uint64_t seed, unsigned int steps)
+{
+	int64_t begin = vsvm_now();
+
+	igt_info("seed %llu, %u steps\n", (unsigned long long)seed, steps);
+	start(s, subtest, gpus, layout, seed, steps);
+	stress_chaos_start(s);
+	for (s->step = 1; s->step <= steps; s->step++) {
+		if (!(s->step % 250))
+			stress_check_all(s);
+		else if (stress_below(s, 100) < 45)
+			stress_job_new(s);
+		else if (stress_below(s, 100) < 25)
+			stress_job_wait_any(s);
+		else
+			stress_mm_op(s);
+	}
+	stress_check_all(s);
+	stress_children_end(s);
+	igt_info("%u steps, %u jobs, %u of them failed as they had to, %lld ms\n",
+		 steps, s->nr_jobs, s->nr_failed,
+		 (long long)(vsvm_now() - begin) / 1000000);
+	stress_clean(s);
+}
