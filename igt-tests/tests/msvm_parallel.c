@@ -251,8 +251,18 @@ static void test_munmap_itself(struct vsvm_set *set)
 		vsvm_gpu_load(set, i, anon(SZ_4K));
 	stuck_start(set);
 	before = context_value(stuck.id, "info", "ranges");
+	engine_works(set->fd[0], set->vm[0], 1, piece(0, 1), 5);
 	igt_assert(!pthread_create(&thread, NULL, unmap_stuck, NULL));
 	join_thread(thread);
+	/*
+	 * A later one in the same window is collected: the collector went past
+	 * the one that is stuck. And new ranges can be made there.
+	 */
+	igt_assert(!munmap(piece(0, 1), SZ_64K));
+	wait_ranges(before);
+	engine_works(set->fd[0], set->vm[0], 1, piece(0, 2), 6);
+	igt_assert(!munmap(piece(0, 2), SZ_64K));
+	wait_ranges(before);
 	stuck_check(set);
 	uffd_wake(stuck.uffd, stuck.p, SZ_64K);
 	w = vsvm_wait(set->fd[0], set->vm[0], stuck.job);

@@ -128,7 +128,7 @@ bool vsvm_dma_has_iommu(void)
 
 /*
  * Set the GPU's device up as configured, before anything is mapped for it.
- * Return: 0, or -EIO for a mask that the kernel does not take.
+ * Return: 0, or -EOPNOTSUPP for a mask that the kernel does not take.
  */
 int vsvm_dma_init(struct vsvm_gpu *gpu, struct device *dev)
 {
@@ -139,8 +139,11 @@ int vsvm_dma_init(struct vsvm_gpu *gpu, struct device *dev)
 		dev_set_drvdata(dev, gpu);
 		vsvm_dma_set_ops(dev);
 	}
-	return dma_coerce_mask_and_coherent(dev,
-					    DMA_BIT_MASK(gpu->config.dma_bits));
+	/* Some kernels refuse the mask, others would bounce: drm_msvm says no. */
+	if (dma_coerce_mask_and_coherent(dev,
+					 DMA_BIT_MASK(gpu->config.dma_bits)))
+		return -EOPNOTSUPP;
+	return 0;
 }
 
 /* No VM is left, so nothing may be mapped. Cannot fail. */

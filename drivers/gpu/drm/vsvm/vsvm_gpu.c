@@ -90,7 +90,7 @@ static struct vsvm_gpu *vsvm_gpu_alloc(struct faux_device *faux, int index,
 /*
  * Make a GPU and its render node. Context: sleeps. Return: the GPU; -ENOSPC:
  * VSVM_MAX_GPUS exist; -EOPNOTSUPP: it would not reach all memory; -ENODEV,
- * -ENOMEM, -EIO.
+ * -ENOMEM.
  */
 struct vsvm_gpu *vsvm_gpu_create(const struct vsvm_config *config)
 {
