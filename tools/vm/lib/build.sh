@@ -90,13 +90,17 @@ do_base() {
 	in_root_logged "$LOGS/build-$flavour.log" "packing the initramfs base" \
 		/msvm/vm/inside/pack-base "$kver" "$flavour"
 	tool_hash >"$base/stamp"
+	# Three of a flavour stay; what is in use is among them.
+	find "$CACHE/base" -mindepth 1 -maxdepth 1 -name "$flavour-*" -printf '%T@ %p\n' | sort -rn |
+		tail -n +4 | cut -d ' ' -f 2- | xargs -r -d '\n' rm -rf --
 }
 
 do_build() {
 	local flavour=$1 verbose=$2 kver base kdir want log=$LOGS/build-$1.log binds=()
 
 	kver=$(kernel_version "$flavour")
-	base=$CACHE/base/$flavour-$kver
+	# With what it is packed by: another tree may have another idea of it.
+	base=$CACHE/base/$flavour-$kver-$(tool_hash)
 	[ "$flavour" = stock ] || base=$base-$(debug_key)
 	sync_tree
 	want=$(hash_files "$BUILD/manifest")-$(tool_hash)-$kver

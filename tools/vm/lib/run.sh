@@ -138,6 +138,12 @@ qemu_command() {
 	# panic_print of all tasks: it was seen to hang on a stopped CPU's lock.
 	args+=" panic=-1 unknown_nmi_panic sysrq_always_enabled"
 	args+=" tsc=reliable random.trust_cpu=on no_timer_check"
+	# Two nodes and a piece of persistent memory are kinds of memory to test with.
+	args+=" numa=fake=2"
+	case $MEM in
+	1G | *M) ;;
+	*) args+=" memmap=64M!1G" ;;
+	esac
 	[ "$KERNEL" = debug ] || args+=" kfence.sample_interval=100"
 	args+=${APPEND:+" $APPEND"}
 

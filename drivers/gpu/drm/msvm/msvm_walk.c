@@ -4,29 +4,52 @@
  * physically contiguous runs that serves every device until the next
  * invalidation.
  */
+#include <linux/fs.h>
 #include <linux/hmm.h>
+#include <linux/magic.h>
 #include <linux/mm.h>
+#include <linux/pagemap.h>
 #include <linux/slab.h>
 
 #include "msvm_internal.h"
 #include "msvm_trace.h"
 
 /*
+ * memfd_secret() memory: a device would read what even the kernel must not. Pages
+ * are never pinned for a device for this reason, but the walk is not told.
+ * secretmem_mapping() needs a symbol that is not exported.
+ */
+static bool msvm_folio_secret(struct folio *folio)
+{
+	struct address_space *mapping;
+
+	if (folio_test_anon(folio))
+		return false;
+	mapping = folio_mapping(folio);
+	return mapping && mapping->host &&
+	       mapping->host->i_sb->s_magic == SECRETMEM_MAGIC;
+}
+
+/*
  * Memory of other drivers' devices and FS-DAX can't be mapped like system
  * pages. Only now, with the result known to be current, may the struct pages be
- * looked at.
+ * looked at. A run may have pages of several folios; a huge page is one step.
  */
 static bool msvm_runs_mappable(const u64 *runs, unsigned long nr)
 {
-	unsigned long i;
+	unsigned long i, pfn, end;
 
 	for (i = 0; i < nr; i++) {
-		unsigned long pfn = msvm_run_pfn(runs[i]);
-		unsigned long last = pfn + BIT(msvm_run_order(runs[i])) - 1;
+		pfn = msvm_run_pfn(runs[i]);
+		end = pfn + BIT(msvm_run_order(runs[i]));
+		while (pfn < end) {
+			struct folio *folio = page_folio(pfn_to_page(pfn));
 
-		if (is_zone_device_page(pfn_to_page(pfn)) ||
-		    is_zone_device_page(pfn_to_page(last)))
-			return false;
+			if (folio_is_zone_device(folio) ||
+			    msvm_folio_secret(folio))
+				return false;
+			pfn = folio_pfn(folio) + folio_nr_pages(folio);
+		}
 	}
 	return true;
 }

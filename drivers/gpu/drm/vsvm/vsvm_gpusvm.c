@@ -4,6 +4,8 @@
  * documentation describes it. It is the baseline that drm_msvm is measured
  * against, so it takes no detour and has the same chunk and notifier sizes.
  */
+#include <linux/fs.h>
+#include <linux/magic.h>
 #include <linux/mm.h>
 #include <linux/mmu_notifier.h>
 #include <linux/sched/mm.h>
@@ -300,6 +302,9 @@ static int vsvm_gpusvm_reason(struct mm_struct *mm, u64 addr, bool write)
 		err = -EFAULT;
 	else if (vma->vm_flags & (VM_IO | VM_PFNMAP))
 		err = -EOPNOTSUPP;
+	else if (vma->vm_file &&
+		 file_inode(vma->vm_file)->i_sb->s_magic == SECRETMEM_MAGIC)
+		err = -EOPNOTSUPP;
 	else if (!(vma->vm_flags & (write ? VM_WRITE : VM_READ)))
 		err = -EACCES;
 	mmap_read_unlock(mm);
@@ -319,6 +324,9 @@ static int vsvm_gpusvm_try(struct vsvm_gpusvm *svm, u64 addr, bool write,
 	unsigned long size;
 	int err, reason;
 
+	/* The kernel's helper takes secret memory for any other. */
+	if (vsvm_gpusvm_reason(svm->base.mm, addr, write) == -EOPNOTSUPP)
+		return -EOPNOTSUPP;
 	vsvm_gpusvm_collect(svm);
 	base = drm_gpusvm_range_find_or_insert(&svm->base, addr, lo,
 					       lo + *chunk, &ctx);
