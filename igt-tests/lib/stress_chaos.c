@@ -93,7 +93,7 @@ static void *islands(void *data)
 /* Pages change their place, under jobs as well. */
 static void *places(void *data)
 {
-	static const int advices[] = {
+	static const int kinds[] = {
 		MADV_PAGEOUT, MADV_COLD, MADV_COLLAPSE, MADV_PAGEOUT,
 	};
 	int compact = open("/proc/sys/vm/compact_memory", O_WRONLY | O_CLOEXEC);
@@ -113,7 +113,7 @@ static void *places(void *data)
 			break;
 		/* May well be impossible there. */
 		madvise(stress_addr(v, p), n * SZ_4K,
-			advices[below(&state, 4)]);
+			kinds[below(&state, 4)]);
 		breathe();
 	}
 	if (compact >= 0)
@@ -146,7 +146,9 @@ void stress_chaos_start(struct stress *s)
 	static void *(* const fns[])(void *) = { islands, places, forks };
 
 	atomic_store(&stop, false);
-	nr_island = nr_place = nr_fork = 0;
+	nr_island = 0;
+	nr_place = 0;
+	nr_fork = 0;
 	for (nr_threads = 0; nr_threads < 3; nr_threads++)
 		igt_assert(!pthread_create(&threads[nr_threads], NULL,
 					   fns[nr_threads], s));

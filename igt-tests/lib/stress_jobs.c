@@ -252,7 +252,8 @@ static void job_command(struct stress *s, struct stress_job *job)
 		ok = job_small(s, job, c, result);
 	}
 	if (ok) {
-		stress_note(s, "  op %u gpu %d cmd %d dst %#llx src %#llx len %#llx arg %#llx width %u",
+		stress_note(s,
+			    "  op %u gpu %d cmd %d dst %#llx src %#llx len %#llx arg %#llx width %u",
 			    c->op, job->gpu, job->n,
 			    (unsigned long long)c->dst,
 			    (unsigned long long)c->src,
@@ -340,7 +341,8 @@ static void note_page(struct stress *s, uint64_t addr)
 		uint64_t page = (addr - to_u64(v->base)) / SZ_4K;
 
 		if (page < v->pages)
-			stress_note(s, "the model at %#llx: %s page %u, prot %#x, page %u of %u in the file",
+			stress_note(s,
+				    "the model at %#llx: %s page %u, prot %#x, page %u of %u in the file",
 				    (unsigned long long)addr, v->name,
 				    (unsigned int)page, v->prot[page],
 				    v->map[page], v->back->file_pages);

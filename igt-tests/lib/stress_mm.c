@@ -132,7 +132,8 @@ static void op_mremap(struct stress *s)
 	for (i = 0; i < from.n; i++)
 		if (to.first + i >= d->pages || d->island[to.first + i])
 			break;
-	from.n = to.n = i;
+	from.n = i;
+	to.n = i;
 	if (d == v && to.first < from.first + from.n &&
 	    from.first < to.first + to.n)
 		return;
@@ -180,7 +181,7 @@ static void op_advise(struct stress *s)
 	static const struct {
 		int advice;
 		const char *name;
-	} advices[] = {
+	} kinds[] = {
 		{ MADV_PAGEOUT, "MADV_PAGEOUT" }, { MADV_COLD, "MADV_COLD" },
 		{ MADV_COLLAPSE, "MADV_COLLAPSE" },
 		{ MADV_HUGEPAGE, "MADV_HUGEPAGE" },
@@ -188,13 +189,13 @@ static void op_advise(struct stress *s)
 		{ MADV_WILLNEED, "MADV_WILLNEED" },
 		{ MADV_COLLAPSE, "MADV_COLLAPSE" },
 	};
-	int i = stress_below(s, sizeof(advices) / sizeof(advices[0]));
+	int i = stress_below(s, sizeof(kinds) / sizeof(kinds[0]));
 	struct stress_span span = stress_span(s, 2048);
 
-	note_span(s, advices[i].name, &span);
+	note_span(s, kinds[i].name, &span);
 	/* May well be impossible there. */
 	madvise(stress_addr(span.view, span.first), span.n * SZ_4K,
-		advices[i].advice);
+		kinds[i].advice);
 }
 
 static void op_cpu_write(struct stress *s)

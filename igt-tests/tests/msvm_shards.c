@@ -257,6 +257,7 @@ igt_main
 	each("last-leaves", "nothing stays of thousands of windows", MSVM_ONLY,
 	     test_last_leaves);
 	each("border", "a buffer across two windows", MSVM_ONLY, test_border);
-	igt_fixture
+	igt_fixture {
 		clean_room();
+	}
 }

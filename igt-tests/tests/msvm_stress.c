@@ -110,8 +110,9 @@ igt_main_args("", options, help, option, NULL)
 	static unsigned int i;
 
 	read_environment();
-	igt_fixture
+	igt_fixture {
 		stress_system_prepare();
+	}
 
 	for (i = 0; !minutes && i < NUM_CONFIGS; i++) {
 		igt_describe("random operations of GPUs and of the process");

@@ -524,8 +524,9 @@ igt_main
 	igt_describe("unplugging while exec waits for its commands");
 	igt_subtest("exec-unplug-1to1")
 		test_exec_unplug(DRM_VSVM_VM_LAYOUT_1TO1);
-	igt_fixture
+	igt_fixture {
 		gpu_clean();
+	}
 
 	each("replaced", "stores to a page that is replaced all the time",
 	     MSVM_AND_1TO1, test_replaced);
