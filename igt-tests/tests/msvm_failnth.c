@@ -22,6 +22,7 @@
 #include "../lib/gpus.h"
 
 #define INJECT "/sys/kernel/debug/drm_msvm/inject/alloc"
+#define INJECT_WALK "/sys/kernel/debug/drm_msvm/inject/walk"
 #define GPUS 3
 /* Far more than there are: a loop that does not end is a bug. */
 #define MAX_NTH 500
@@ -181,6 +182,37 @@ static void test_own(void)
 	igt_info("%d allocations\n", failed);
 	/* A context, three shards or more, ranges, walks, arrays. */
 	igt_assert(nth < MAX_NTH && failed >= 20);
+}
+
+/*
+ * The memory changes during each walk: a fault tries again as long as that goes on,
+ * but not for ever, and then the job ends with the reason.
+ */
+static void test_retry(void)
+{
+	uint64_t retries;
+	uint32_t id;
+
+	igt_require_f(!access(INJECT_WALK, W_OK),
+		      "drm_msvm was not built with CONFIG_DRM_MSVM_DEBUG\n");
+	open_set();
+	set.vm[0] = vsvm_vm_create(set.fd[0], DRM_VSVM_VM_LAYOUT_MSVM);
+	id = vsvm_stats(set.fd[0], set.vm[0]).context_id;
+
+	igt_assert(write_number(INJECT_WALK, 20));
+	igt_assert_eq(run(0, vsvm_store(small, 8, 1)), 0);
+	igt_assert_eq(read_number(INJECT_WALK), 0);
+	igt_assert_eq_u64(*(uint64_t *)small, 1);
+	retries = context_value(id, "stats", "retries");
+	igt_assert(retries >= 20);
+
+	igt_assert(write_number(INJECT_WALK, 1 << 30));
+	vsvm_expect_fault(&set, 0, vsvm_store(far, 8, 2), -EBUSY, far,
+			  DRM_VSVM_ACCESS_WRITE);
+	igt_assert(write_number(INJECT_WALK, 0));
+	igt_assert_eq_u64(context_value(id, "stats", "errors_ebusy"), 1);
+	igt_assert_eq(run(0, vsvm_store(far, 8, 3)), 0);
+	igt_assert_eq_u64(*(uint64_t *)far, 3);
 }
 
 /* The thread of a GPU's engine 0, found by its name. */
@@ -377,6 +409,7 @@ igt_main
 		void (*fn)(void);
 	} tests[] = {
 		{ "own", "each allocation of the library", test_own },
+		{ "retry", "memory that changes all the time", test_retry },
 		{ "kernel-join", "each allocation of a join", test_kernel_join },
 		{ "kernel-fault", "each allocation of faults",
 		  test_kernel_fault },

@@ -4,6 +4,7 @@
  *
  * inject/alloc      n: the n-th allocation of the library from now on fails; 0: none
  * inject/allocs     allocations so far, written to start over
+ * inject/walk       n: the next n walks count as overtaken by a change
  * mutate/FLAW       1: the library has this flaw from now on
  *
  * The kernel's own fault injection is the better tool where it is built in; this
@@ -40,6 +41,7 @@ static_assert(ARRAY_SIZE(msvm_mutation_names) == MSVM_MUTATIONS);
 static bool msvm_mutations[MSVM_MUTATIONS];
 static atomic_t msvm_inject_alloc;
 static atomic_t msvm_inject_allocs;
+static atomic_t msvm_inject_walk;
 
 /* Does the library have this flaw? Any context. */
 bool msvm_mutated(enum msvm_mutation mutation)
@@ -56,6 +58,12 @@ bool msvm_fail_alloc(void)
 	       !atomic_read(&msvm_inject_alloc);
 }
 
+/* Must this walk be thrown away? Any context. */
+bool msvm_fail_walk(void)
+{
+	return atomic_add_unless(&msvm_inject_walk, -1, 0);
+}
+
 /* Make the files, below the library's folder. */
 void msvm_inject_init(struct dentry *parent)
 {
@@ -64,6 +72,7 @@ void msvm_inject_init(struct dentry *parent)
 
 	debugfs_create_atomic_t("alloc", 0600, dir, &msvm_inject_alloc);
 	debugfs_create_atomic_t("allocs", 0600, dir, &msvm_inject_allocs);
+	debugfs_create_atomic_t("walk", 0600, dir, &msvm_inject_walk);
 
 	dir = debugfs_create_dir("mutate", parent);
 	for (i = 0; i < MSVM_MUTATIONS; i++)

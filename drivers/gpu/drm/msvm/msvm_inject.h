@@ -50,6 +50,7 @@ enum msvm_mutation {
 
 bool msvm_mutated(enum msvm_mutation mutation);
 bool msvm_fail_alloc(void);
+bool msvm_fail_walk(void);
 void msvm_inject_init(struct dentry *parent);
 
 #else
@@ -60,6 +61,11 @@ static inline bool msvm_mutated(enum msvm_mutation mutation)
 }
 
 static inline bool msvm_fail_alloc(void)
+{
+	return false;
+}
+
+static inline bool msvm_fail_walk(void)
 {
 	return false;
 }

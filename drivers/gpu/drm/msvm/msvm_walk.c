@@ -73,7 +73,8 @@ static int msvm_publish(struct drm_msvm_range *range, const u64 *runs,
 	}
 
 	down_read(&gpusvm->notifier_lock);
-	if (msvm_range_unmapped(range) || range->seq != seq) {
+	if (msvm_range_unmapped(range) || range->seq != seq ||
+	    msvm_fail_walk()) {
 		err = -EAGAIN;
 	} else if (!msvm_runs_mappable(runs, nr)) {
 		err = -EOPNOTSUPP;
