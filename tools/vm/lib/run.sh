@@ -139,7 +139,8 @@ qemu_command() {
 	args+=" panic=-1 unknown_nmi_panic sysrq_always_enabled"
 	args+=" tsc=reliable random.trust_cpu=on no_timer_check"
 	# Two nodes and a piece of persistent memory are kinds of memory to test with.
-	args+=" numa=fake=2"
+	# Balancing takes pages away at any time: who counts must ask for it.
+	args+=" numa=fake=2 numa_balancing=disable"
 	case $MEM in
 	1G | *M) ;;
 	*) args+=" memmap=64M!1G" ;;
