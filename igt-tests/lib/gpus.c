@@ -21,7 +21,7 @@
 
 static int made;
 
-static int file_write(const char *path, const char *value)
+static int attr_store(const char *path, const char *value)
 {
 	int fd = open(path, O_WRONLY), ret = 0;
 
@@ -62,13 +62,13 @@ int gpu_make(const char * const *attrs)
 		igt_assert(value);
 		snprintf(path, sizeof(path), "%s/%.*s", dir,
 			 (int)(value - attrs[i]), attrs[i]);
-		ret = file_write(path, value + 1);
+		ret = attr_store(path, value + 1);
 		igt_require_f(ret != -EOPNOTSUPP,
 			      "%s is not possible with this kernel\n", attrs[i]);
 		igt_assert_f(!ret, "%s: %s\n", attrs[i], strerror(-ret));
 	}
 	snprintf(path, sizeof(path), "%s/live", dir);
-	ret = file_write(path, "1");
+	ret = attr_store(path, "1");
 	if (ret)
 		return ret;
 
@@ -86,7 +86,7 @@ int gpu_pull(int index)
 	char path[160];
 
 	snprintf(path, sizeof(path), CONFIGFS "/" PREFIX "%d/live", index);
-	return file_write(path, "0");
+	return attr_store(path, "0");
 }
 
 /* Pull out and forget all GPUs made so far. */
@@ -104,7 +104,7 @@ void gpus_remove(void)
 		if (strncmp(entry->d_name, PREFIX, strlen(PREFIX)))
 			continue;
 		snprintf(path, sizeof(path), CONFIGFS "/%s/live", entry->d_name);
-		file_write(path, "0");
+		attr_store(path, "0");
 		*strrchr(path, '/') = 0;
 		igt_assert_f(!rmdir(path), "%s: %s\n", path, strerror(errno));
 	}
@@ -153,7 +153,7 @@ void gpu_debugfs_write(int fd, const char *file, int value)
 
 	gpu_path(fd, file, path, sizeof(path));
 	snprintf(text, sizeof(text), "%d", value);
-	ret = file_write(path, text);
+	ret = attr_store(path, text);
 	igt_assert_f(!ret, "%s: %s\n", path, strerror(-ret));
 }
 

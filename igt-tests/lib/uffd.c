@@ -5,11 +5,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <linux/userfaultfd.h>
@@ -96,4 +98,17 @@ int wait_child(pid_t pid)
 	igt_assert_f(ended == 1, "process %d hangs\n", pid);
 	igt_assert(waitpid(pid, &status, 0) == pid);
 	return status;
+}
+
+/* The thread ends, and with NULL. */
+void join_thread(pthread_t thread)
+{
+	struct timespec end;
+	void *ret = NULL;
+
+	clock_gettime(CLOCK_REALTIME, &end);
+	end.tv_sec += poll_limit() / 1000;
+	igt_assert_f(!pthread_timedjoin_np(thread, &ret, &end),
+		     "the thread hangs\n");
+	igt_assert(!ret);
 }

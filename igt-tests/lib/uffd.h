@@ -6,6 +6,7 @@
 #ifndef LIB_UFFD_H
 #define LIB_UFFD_H
 
+#include <pthread.h>
 #include <stddef.h>
 #include <setjmp.h>
 #include <sys/types.h>
@@ -23,6 +24,7 @@ void uffd_wake(int uffd, void *p, size_t len);
 /* Milliseconds for poll(), so that a bug fails instead of hanging. */
 int poll_limit(void);
 int wait_child(pid_t pid);
+void join_thread(pthread_t thread);
 
 /*
  * For a child of plain fork(): what fails in it ends it, instead of going on

@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #include "../lib/each.h"
-#include "../lib/gpus.h"
+#include "../lib/mm.h"
 
 #define INJECT "/sys/kernel/debug/drm_msvm/inject/alloc"
 #define INJECT_WALK "/sys/kernel/debug/drm_msvm/inject/walk"
@@ -30,24 +30,12 @@
 /* As drm_msvm's shards. */
 #define WINDOW (512UL << 20)
 
-static bool write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY);
-	bool ok;
-
-	if (fd < 0)
-		return false;
-	ok = write(fd, text, strlen(text)) == (ssize_t)strlen(text);
-	close(fd);
-	return ok;
-}
-
 static bool write_number(const char *path, int value)
 {
 	char text[16];
 
 	snprintf(text, sizeof(text), "%d", value);
-	return write_file(path, text);
+	return file_write(path, text);
 }
 
 static int read_number(const char *path)
@@ -264,7 +252,7 @@ static void kernel_setup(void)
 		      "the kernel has no fault injection\n");
 	for (i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
 		snprintf(path, sizeof(path), "/sys/kernel/debug/%s", files[i]);
-		igt_assert_f(write_file(path, i < 2 ? "N" : "0"), "%s\n", path);
+		igt_assert_f(file_write(path, i < 2 ? "N" : "0"), "%s\n", path);
 	}
 }
 

@@ -185,18 +185,6 @@ static void *unmap_room(void *data)
 	return NULL;
 }
 
-static void join_thread(pthread_t thread)
-{
-	struct timespec end;
-	void *ret = NULL;
-
-	clock_gettime(CLOCK_REALTIME, &end);
-	end.tv_sec += poll_limit() / 1000;
-	igt_assert_f(!pthread_timedjoin_np(thread, &ret, &end),
-		     "the thread hangs\n");
-	igt_assert(!ret);
-}
-
 /* Until the context has so many ranges. */
 static void wait_ranges(uint64_t ranges)
 {

@@ -22,18 +22,6 @@
 #define GPU_DIR "/sys/kernel/config/vsvm/igt_regress"
 #define REGIONS 32
 
-static void join_thread(pthread_t thread)
-{
-	struct timespec end;
-	void *ret = NULL;
-
-	clock_gettime(CLOCK_REALTIME, &end);
-	end.tv_sec += poll_limit() / 1000;
-	igt_assert_f(!pthread_timedjoin_np(thread, &ret, &end),
-		     "the thread hangs\n");
-	igt_assert(!ret);
-}
-
 static int gpu_uffd = -1;
 
 static int file_write(const char *path, const char *text)
