@@ -15,7 +15,9 @@ struct drm_device;
 struct drm_msvm;
 struct drm_msvm_device;
 struct drm_msvm_member;
+struct drm_pagemap;
 struct drm_pagemap_addr;
+struct msvm_memory;
 
 /**
  * DRM_MSVM_MAX_MEMBERS - Most members of one address space.
@@ -55,7 +57,8 @@ enum drm_msvm_access {
  * struct drm_msvm_mapping - What a driver is asked to write to its page table.
  * @start: First address, page aligned.
  * @end: End address, exclusive.
- * @addrs: Device addresses in packed form: entry i covers
+ * @addrs: Device addresses in packed form, of the kind that their proto says
+ *	(DRM_INTERCONNECT_SYSTEM or DRM_MSVM_PROTO_*): entry i covers
  *	PAGE_SIZE << addrs[i].order bytes, the entries follow each other from
  *	@start and add up to @end.  An entry's order promises contiguous device
  *	addresses and nothing on their alignment or on CPU folios.
@@ -163,6 +166,14 @@ struct drm_msvm_ops {
 #define DRM_MSVM_DEVICE_NO_DMA	BIT(0)
 
 /**
+ * DRM_MSVM_DEVICE_PEERS - The driver can bind %DRM_MSVM_PROTO_PEER addresses.
+ *
+ * The device then maps other devices' memory where these say that it can be
+ * reached, see &drm_msvm_memory_ops.peer_distance.
+ */
+#define DRM_MSVM_DEVICE_PEERS	BIT(1)
+
+/**
  * struct drm_msvm_device - A registered GPU, embedded in the driver's device.
  *
  * Filled in by drm_msvm_device_register(); drivers read and write nothing in it.
@@ -174,6 +185,7 @@ struct drm_msvm_device {
 	u32 flags;
 	u32 id;
 	atomic_t members;
+	struct msvm_memory *memory;
 };
 
 /**
@@ -186,6 +198,7 @@ struct drm_msvm_member {
 	/* private: */
 	struct drm_msvm *msvm;
 	struct drm_msvm_device *dev;
+	struct drm_pagemap *dpagemap;
 	u64 va_start;
 	u64 va_end;
 	atomic64_t faults;

@@ -12,10 +12,12 @@
 #include <drm/drm_print.h>
 
 #include "msvm_internal.h"
+#include "msvm_memory.h"
 
 /* Protects the table below. */
 static DEFINE_MUTEX(msvm_devices_lock);
 static DEFINE_XARRAY_ALLOC1(msvm_devices);
+static u32 msvm_next_device;
 
 /*
  * Memory is shared in place, so a device must reach all of it: bounce buffers
@@ -70,7 +72,7 @@ int drm_msvm_device_register(struct drm_msvm_device *dev,
 		drm_err(drm, "msvm: bind, zap, zap_wait and cut_off are required\n");
 		return -EINVAL;
 	}
-	if (flags & ~DRM_MSVM_DEVICE_NO_DMA) {
+	if (flags & ~(DRM_MSVM_DEVICE_NO_DMA | DRM_MSVM_DEVICE_PEERS)) {
 		drm_err(drm, "msvm: unknown flags %#x\n", flags);
 		return -EINVAL;
 	}
@@ -85,10 +87,12 @@ int drm_msvm_device_register(struct drm_msvm_device *dev,
 	dev->ops = ops;
 	dev->flags = flags;
 
+	/* Cyclic: what is remembered of a device is not of the next one. */
 	mutex_lock(&msvm_devices_lock);
-	err = xa_alloc(&msvm_devices, &dev->id, dev, xa_limit_31b, GFP_KERNEL);
+	err = xa_alloc_cyclic(&msvm_devices, &dev->id, dev, xa_limit_31b,
+			      &msvm_next_device, GFP_KERNEL);
 	mutex_unlock(&msvm_devices_lock);
-	if (err)
+	if (err < 0)
 		return err;
 
 	drm_dev_get(drm);
@@ -100,7 +104,12 @@ EXPORT_SYMBOL_GPL(drm_msvm_device_register);
  * drm_msvm_device_unregister() - Take a GPU out.
  * @dev: The device. All its members have left.
  *
- * Context: Sleeps.
+ * Pages in its memory are brought back to system memory first, so its engine for
+ * copies must still work, and drm_dev_unplug() must have been called if any can
+ * be there.
+ *
+ * Context: Sleeps, until the last page is gone; takes locks of the memory
+ * management. Cannot fail.
  */
 void drm_msvm_device_unregister(struct drm_msvm_device *dev)
 {
@@ -110,6 +119,7 @@ void drm_msvm_device_unregister(struct drm_msvm_device *dev)
 	mutex_lock(&msvm_devices_lock);
 	xa_erase(&msvm_devices, dev->id);
 	mutex_unlock(&msvm_devices_lock);
+	msvm_memory_remove(dev);
 
 	drm_dev_put(dev->drm);
 	dev->drm = NULL;

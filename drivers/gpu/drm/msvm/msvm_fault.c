@@ -10,6 +10,7 @@
 #include <linux/sched/signal.h>
 
 #include "msvm_internal.h"
+#include "msvm_memory.h"
 #include "msvm_trace.h"
 
 /*
@@ -27,6 +28,7 @@
  * @write: A writable mapping is needed.
  * @chunk: Largest range to make; shrinks when a larger one can't be served.
  * @walk_failed: It was the walk that failed, so a smaller range may do.
+ * @stay: Memory was brought to where the fault can be served: leave it there.
  */
 struct msvm_fault {
 	struct drm_msvm_member *member;
@@ -34,6 +36,7 @@ struct msvm_fault {
 	bool write;
 	unsigned long chunk;
 	bool walk_failed;
+	bool stay;
 };
 
 /* Is the access already possible? */
@@ -90,6 +93,54 @@ static int msvm_fault_commit(struct msvm_fault *fault,
 	return 0;
 }
 
+/*
+ * Put the memory where the placement wants it. That it can't be moved is no error:
+ * it is mapped where it is. Return: 0, or -EINTR.
+ */
+static int msvm_fault_place(struct msvm_fault *fault,
+			    struct drm_msvm_range *range)
+{
+	struct drm_msvm_member *member = fault->member;
+	enum msvm_decision decision;
+	enum msvm_reason reason;
+	int err;
+
+	if (fault->stay || !member->dev->memory)
+		return 0;
+	decision = msvm_place(range, member, &reason);
+	trace_msvm_place(member->msvm->id, member->slot, fault->addr, decision,
+			 reason);
+	if (decision != MSVM_MOVE_HERE)
+		return 0;
+
+	err = msvm_migrate_range(range, member->dpagemap, fault->addr);
+	if (!err)
+		msvm_place_moved(range);
+	return err == -EINTR ? err : 0;
+}
+
+/*
+ * The memory is where this fault can't be served: in several devices', or in one's
+ * that is out of reach, or in pages of a device that have to be copied on write,
+ * which the CPU's fault does. System memory is in everybody's reach.
+ *
+ * Return: -EAGAIN, or the fault's result.
+ */
+static int msvm_fault_to_system(struct msvm_fault *fault,
+				struct drm_msvm_range *range)
+{
+	int err = msvm_range_to_system(range);
+
+	if (!err) {
+		msvm_place_moved(range);
+		fault->stay = true;
+	}
+	if (!err || err == -EBUSY)
+		return -EAGAIN;
+	fault->walk_failed = err == -EFAULT;
+	return err;
+}
+
 /* Serve a fault in a live range. Range mutex held. */
 static int msvm_fault_serve(struct msvm_fault *fault,
 			    struct drm_msvm_range *range)
@@ -120,18 +171,30 @@ static int msvm_fault_serve(struct msvm_fault *fault,
 		msvm_stat_inc(member->msvm, MSVM_STAT_UPGRADES);
 	}
 
+	err = msvm_fault_place(fault, range);
+	if (err)
+		return err;
+
 	/* A hint only: checked again under the notifier lock. */
 	if (!READ_ONCE(range->runs_valid) ||
 	    (fault->write && !range->runs_writable) ||
 	    msvm_mutated(MSVM_MUTATE_ALWAYS_WALK)) {
 		err = msvm_walk(range, fault->write);
+		if (err == -EXDEV)
+			return msvm_fault_to_system(fault, range);
 		if (err) {
 			fault->walk_failed = err == -EFAULT || err == -EPERM ||
 					     err == -EOPNOTSUPP;
 			return err;
 		}
 		walked = true;
+		/* Walks report device pages as they are, writable or not. */
+		if (fault->write && !READ_ONCE(range->runs_writable) &&
+		    READ_ONCE(range->dpagemap))
+			return msvm_fault_to_system(fault, range);
 	}
+	if (msvm_place_out_of_reach(range, member))
+		return msvm_fault_to_system(fault, range);
 
 	idx = msvm_range_add_slot(range, member);
 	if (idx < 0)

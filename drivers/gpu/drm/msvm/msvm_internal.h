@@ -79,13 +79,6 @@
  */
 #define MSVM_INLINE_SLOTS	1
 
-/*
- * drm_gpusvm's teardown passes entries whose protocol is not SYSTEM to the
- * pagemap of the pages and skips them where there is none.  Physical addresses
- * for a device without DMA are such entries: there is nothing to unmap.
- */
-#define MSVM_PROTO_PHYS		(DRM_INTERCONNECT_DRIVER + 1)
-
 /**
  * struct drm_msvm - The address space of one mm, shared by its members.
  */
@@ -228,6 +221,15 @@ struct drm_msvm_range {
 	 * Range mutex, or the notifier lock and @runs_valid.
 	 */
 	u64 *runs;
+	/**
+	 * @dpagemap: The one that pages of @runs in device memory belong to, or
+	 * NULL; as @runs. The pages hold a reference while @runs_valid.
+	 */
+	struct drm_pagemap *dpagemap;
+	/** @last_move: When it was last moved, jiffies; range mutex. */
+	unsigned long last_move;
+	/** @moves: Moves in a row; range mutex. */
+	u8 moves;
 	/** @nr_runs: Number of @runs; as @runs. */
 	u32 nr_runs;
 	/** @cap_runs: Room in @runs; range mutex. */

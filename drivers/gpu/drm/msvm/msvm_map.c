@@ -16,6 +16,7 @@
 #include <drm/drm_pagemap.h>
 
 #include "msvm_internal.h"
+#include "msvm_memory.h"
 #include "msvm_trace.h"
 
 /*
@@ -52,6 +53,7 @@ int msvm_map_reserve(struct drm_msvm_range *range, int idx)
 /* Undo the first @nr entries of a mapping that is not published. */
 static void msvm_unmap_prefix(struct drm_gpusvm_pages *pages, unsigned long nr)
 {
+	struct drm_pagemap *dpagemap = pages->dpagemap;
 	struct device *dev = pages->drm->dev;
 	bool iova = dma_use_iova(&pages->state);
 	unsigned long i;
@@ -66,11 +68,18 @@ static void msvm_unmap_prefix(struct drm_gpusvm_pages *pages, unsigned long nr)
 	for (i = 0; i < nr; i++) {
 		struct drm_pagemap_addr *addr = &pages->dma_addr[i];
 
-		if (!iova && addr->proto == DRM_INTERCONNECT_SYSTEM)
+		if (addr->proto != DRM_INTERCONNECT_SYSTEM) {
+			if (dpagemap)
+				dpagemap->ops->device_unmap(dpagemap, dev,
+							    addr);
+		} else if (!iova) {
 			dma_unmap_page(dev, addr->addr, PAGE_SIZE << addr->order,
 				       msvm_mutated(MSVM_MUTATE_WRONG_DIRECTION) ?
 				       DMA_FROM_DEVICE : addr->dir);
+		}
 	}
+	drm_pagemap_put(dpagemap);
+	pages->dpagemap = NULL;
 	/* dma_iova_free() leaves the size set, as if the space were in use. */
 	pages->state = (struct dma_iova_state){};
 	pages->state_offset = 0;
@@ -104,27 +113,69 @@ static int msvm_map_run(struct drm_gpusvm_pages *pages, u64 run,
 	return dma_mapping_error(dev, *addr) ? -EFAULT : 0;
 }
 
+/* Is a run in device memory? The range's walk is valid. */
+static bool msvm_run_is_device(struct drm_msvm_range *range, u64 run)
+{
+	/* There is one pagemap in it at most, and in it all such pages. */
+	return range->dpagemap &&
+	       msvm_pagemap_of_pfn(msvm_run_pfn(run)) ==
+	       to_msvm_pagemap(range->dpagemap);
+}
+
+/* Map one run of device memory, by its pagemap. */
+static int msvm_map_device_run(struct drm_msvm_range *range,
+			       struct drm_gpusvm_pages *pages, u64 run,
+			       enum dma_data_direction dir,
+			       struct drm_pagemap_addr *addr)
+{
+	struct msvm_pagemap *pagemap = to_msvm_pagemap(range->dpagemap);
+	unsigned long pfn = msvm_run_pfn(run);
+	struct device *dev = pages->drm->dev;
+
+	/* The teardown gives it back, ours and drm_gpusvm's. */
+	if (!pages->dpagemap)
+		pages->dpagemap = drm_pagemap_get(range->dpagemap);
+	*addr = range->dpagemap->ops->device_map(range->dpagemap, dev,
+						 pfn_to_page(pfn),
+						 msvm_run_order(run), dir);
+	if (addr->addr == DMA_MAPPING_ERROR)
+		return -EFAULT;
+	msvm_block_touch(pagemap->memory, PFN_PHYS(pfn - pagemap->first_pfn));
+	return 0;
+}
+
 static int msvm_map_runs(struct drm_msvm_range *range,
 			 struct drm_gpusvm_pages *pages,
 			 enum dma_data_direction dir)
 {
-	unsigned long i;
+	bool space = false;
 	dma_addr_t addr;
+	unsigned long i;
 	int err;
 
 	pages->state = (struct dma_iova_state){};
 	pages->state_offset = 0;
-	dma_iova_try_alloc(pages->drm->dev, &pages->state, 0,
-			   drm_gpusvm_range_size(&range->base));
 
 	for (i = 0; i < range->nr_runs; i++) {
-		err = msvm_map_run(pages, range->runs[i], dir, &addr);
+		u64 run = range->runs[i];
+
+		if (msvm_run_is_device(range, run)) {
+			err = msvm_map_device_run(range, pages, run, dir,
+						  &pages->dma_addr[i]);
+			if (err)
+				goto err_unmap;
+			continue;
+		}
+		if (!space)
+			dma_iova_try_alloc(pages->drm->dev, &pages->state, 0,
+					   drm_gpusvm_range_size(&range->base));
+		space = true;
+		err = msvm_map_run(pages, run, dir, &addr);
 		if (err)
 			goto err_unmap;
 		pages->dma_addr[i] =
 			drm_pagemap_addr_encode(addr, DRM_INTERCONNECT_SYSTEM,
-						msvm_run_order(range->runs[i]),
-						dir);
+						msvm_run_order(run), dir);
 	}
 
 	if (dma_use_iova(&pages->state)) {
@@ -141,17 +192,34 @@ err_unmap:
 	return err;
 }
 
-/* A device without DMA takes physical addresses: nothing to map or unmap. */
-static void msvm_map_phys(struct drm_msvm_range *range,
-			  struct drm_gpusvm_pages *pages,
-			  enum dma_data_direction dir)
+/*
+ * A device without DMA takes physical addresses of system memory: there is nothing
+ * to map or unmap, and the teardown passes entries of this kind by.
+ */
+static int msvm_map_phys(struct drm_msvm_range *range,
+			 struct drm_gpusvm_pages *pages,
+			 enum dma_data_direction dir)
 {
 	unsigned long i;
+	int err;
 
-	for (i = 0; i < range->nr_runs; i++)
+	for (i = 0; i < range->nr_runs; i++) {
+		u64 run = range->runs[i];
+
+		if (msvm_run_is_device(range, run)) {
+			err = msvm_map_device_run(range, pages, run, dir,
+						  &pages->dma_addr[i]);
+			if (err) {
+				msvm_unmap_prefix(pages, i);
+				return err;
+			}
+			continue;
+		}
 		pages->dma_addr[i] = drm_pagemap_addr_encode
-			(PFN_PHYS(msvm_run_pfn(range->runs[i])),
-			 MSVM_PROTO_PHYS, msvm_run_order(range->runs[i]), dir);
+			(PFN_PHYS(msvm_run_pfn(run)), DRM_MSVM_PROTO_PHYS,
+			 msvm_run_order(run), dir);
+	}
+	return 0;
 }
 
 /*
@@ -171,13 +239,13 @@ int msvm_map(struct drm_msvm_range *range, int idx)
 	struct drm_gpusvm_pages_flags flags = {
 		.__flags = READ_ONCE(pages->flags.__flags),
 	};
-	int err = 0;
+	int err;
 
 	lockdep_assert_held(&range->lock);
 	lockdep_assert_held_read(&range->base.gpusvm->notifier_lock);
 
 	if (msvm->members[slot]->dev->flags & DRM_MSVM_DEVICE_NO_DMA)
-		msvm_map_phys(range, pages, dir);
+		err = msvm_map_phys(range, pages, dir);
 	else
 		err = msvm_map_runs(range, pages, dir);
 	trace_msvm_map(msvm->id, slot, drm_gpusvm_range_start(&range->base),
@@ -189,6 +257,7 @@ int msvm_map(struct drm_msvm_range *range, int idx)
 	msvm_stat_inc(msvm, MSVM_STAT_MAPS);
 	msvm_stat_add(msvm, MSVM_STAT_MAP_PAGES, msvm_range_npages(range));
 	flags.has_dma_mapping = true;
+	flags.has_devmem_pages = !!pages->dpagemap;
 	/* Pairs with READ_ONCE() of opportunistic checks. */
 	WRITE_ONCE(pages->flags.__flags, flags.__flags);
 	return 0;
@@ -210,6 +279,7 @@ void msvm_unmap_unbound(struct drm_msvm_range *range, int idx)
 
 	msvm_unmap_prefix(pages, range->nr_runs);
 	flags.has_dma_mapping = false;
+	flags.has_devmem_pages = false;
 	/* Pairs with READ_ONCE() of opportunistic checks. */
 	WRITE_ONCE(pages->flags.__flags, flags.__flags);
 }
@@ -250,6 +320,9 @@ void msvm_mark_dirty(struct drm_msvm_range *range)
 		unsigned long pfn = msvm_run_pfn(range->runs[i]);
 		unsigned long end = pfn + BIT(msvm_run_order(range->runs[i]));
 
+		/* Nothing reclaims device memory by what is dirty. */
+		if (msvm_run_is_device(range, range->runs[i]))
+			continue;
 		while (pfn < end) {
 			struct folio *folio = page_folio(pfn_to_page(pfn));
 

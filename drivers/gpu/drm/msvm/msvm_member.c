@@ -8,6 +8,7 @@
 #include <linux/sched.h>
 
 #include "msvm_internal.h"
+#include "msvm_memory.h"
 #include "msvm_trace.h"
 
 /*
@@ -33,11 +34,13 @@
  *
  * Return: 0; -EINVAL: the window is empty or not page aligned, or the task has
  * no mm; -ENOSPC: the address space has DRM_MSVM_MAX_MEMBERS already; -EBUSY:
- * there are too many address spaces; -ENOMEM.
+ * there are too many address spaces; -EINTR: a signal; -ERANGE: no physical
+ * addresses are free for the device's memory; -ENOMEM.
  */
 int drm_msvm_join(struct drm_msvm_member *member, struct drm_msvm_device *dev,
 		  u64 va_start, u64 va_end)
 {
+	struct drm_pagemap *dpagemap = NULL;
 	struct drm_msvm *msvm;
 	unsigned int slot;
 
@@ -45,13 +48,22 @@ int drm_msvm_join(struct drm_msvm_member *member, struct drm_msvm_device *dev,
 	    !PAGE_ALIGNED(va_start) || !PAGE_ALIGNED(va_end))
 		return -EINVAL;
 
+	/* Held by each member, so that a fault finds it. */
+	if (dev->memory) {
+		dpagemap = msvm_pagemap_get(dev->memory);
+		if (IS_ERR(dpagemap))
+			return PTR_ERR(dpagemap);
+	}
 	msvm = msvm_context_get(current->mm);
-	if (IS_ERR(msvm))
+	if (IS_ERR(msvm)) {
+		drm_pagemap_put(dpagemap);
 		return PTR_ERR(msvm);
+	}
 
 	memset(member, 0, sizeof(*member));
 	member->msvm = msvm;
 	member->dev = dev;
+	member->dpagemap = dpagemap;
 	member->va_start = va_start;
 	member->va_end = va_end;
 
@@ -60,6 +72,7 @@ int drm_msvm_join(struct drm_msvm_member *member, struct drm_msvm_device *dev,
 	if (slot == DRM_MSVM_MAX_MEMBERS) {
 		mutex_unlock(&msvm->lock);
 		msvm_context_put(msvm);
+		drm_pagemap_put(dpagemap);
 		return -ENOSPC;
 	}
 	member->slot = slot;
@@ -184,6 +197,8 @@ void drm_msvm_leave(struct drm_msvm_member *member)
 
 	atomic_dec(&member->dev->members);
 	member->msvm = NULL;
+	drm_pagemap_put(member->dpagemap);
+	member->dpagemap = NULL;
 	msvm_context_put(msvm);
 }
 EXPORT_SYMBOL_GPL(drm_msvm_leave);

@@ -7,6 +7,7 @@
 #include <linux/module.h>
 
 #include "msvm_internal.h"
+#include "msvm_memory.h"
 
 /**
  * DOC: Overview
@@ -89,10 +90,15 @@ static int __init msvm_init(void)
 	err = msvm_range_cache_init();
 	if (err)
 		goto err_stats;
+	err = msvm_memory_module_init();
+	if (err)
+		goto err_cache;
 	msvm_debugfs_init();
 
 	return 0;
 
+err_cache:
+	msvm_range_cache_exit();
 err_stats:
 	msvm_stats_exit();
 	return err;
@@ -102,6 +108,7 @@ err_stats:
 static void __exit msvm_exit(void)
 {
 	msvm_debugfs_exit();
+	msvm_memory_module_exit();
 	msvm_range_cache_exit();
 	msvm_stats_exit();
 }

@@ -182,7 +182,11 @@ struct drm_msvm_range *msvm_range_create(struct msvm_shard *shard,
 					 unsigned long addr,
 					 unsigned long chunk)
 {
-	const struct drm_gpusvm_ctx ctx = { .read_only = true };
+	const struct drm_gpusvm_ctx ctx = {
+		.read_only = true,
+		/* If a device has any: the range learns what memory it is of. */
+		.devmem_possible = true,
+	};
 	unsigned long lo = max3((unsigned long)member->va_start, shard->start,
 				ALIGN_DOWN(addr, chunk));
 	unsigned long hi = min3((unsigned long)member->va_end,

@@ -39,12 +39,14 @@ static unsigned long msvm_runs_emit(u64 *runs, unsigned long nr,
 /*
  * Turn @npages (at least one) HMM pfns, all valid, into runs, in place: a run
  * takes one word and stands for one page or more, so the output never overtakes
- * the input. @writable tells whether every page may be written.
+ * the input. @writable tells whether every page may be written. From frame number
+ * @device_pfn on comes device memory, whose folios are kept apart: it is mapped by
+ * its pagemap, folio by folio.
  *
  * Return: the number of runs; their orders add up to exactly @npages.
  */
 unsigned long msvm_runs_compact(unsigned long *pfns, unsigned long npages,
-				bool *writable)
+				unsigned long device_pfn, bool *writable)
 {
 	unsigned long first = pfns[0] & ~HMM_PFN_FLAGS;
 	unsigned long count = 0, nr = 0, i, span;
@@ -55,7 +57,8 @@ unsigned long msvm_runs_compact(unsigned long *pfns, unsigned long npages,
 		bool w = pfns[i] & HMM_PFN_WRITE;
 
 		span = min(msvm_pfn_span(pfns[i]), npages - i);
-		if (pfn != first + count || w != write) {
+		if (pfn != first + count || w != write ||
+		    (i && pfn >= device_pfn)) {
 			nr = msvm_runs_emit((u64 *)pfns, nr, first, count,
 					    write);
 			first = pfn;

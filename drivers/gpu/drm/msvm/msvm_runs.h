@@ -39,6 +39,6 @@ static inline bool msvm_run_writable(u64 run)
 }
 
 unsigned long msvm_runs_compact(unsigned long *pfns, unsigned long npages,
-				bool *writable);
+				unsigned long device_pfn, bool *writable);
 
 #endif /* __MSVM_RUNS_H__ */

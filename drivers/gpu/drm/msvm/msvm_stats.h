@@ -45,6 +45,16 @@ enum msvm_stat {
 	MSVM_STAT_RANGES_COLLECTED,
 	/* Ranges dropped to serve the fault by a smaller one. */
 	MSVM_STAT_SPLITS,
+	/* Times that pages were to be moved to a device. */
+	MSVM_STAT_MOVES,
+	/* Pages that were there afterwards. */
+	MSVM_STAT_MOVED_PAGES,
+	/* Pages that were not. */
+	MSVM_STAT_UNMOVED_PAGES,
+	/* Times that a range or interval was brought to system memory. */
+	MSVM_STAT_MOVES_TO_SYSTEM,
+	/* Ranges left alone for a while since they were moved too often. */
+	MSVM_STAT_PINS,
 	/* Times a fault started over because the CPU side changed. */
 	MSVM_STAT_RETRIES,
 	/* Faults that failed, by errno. */

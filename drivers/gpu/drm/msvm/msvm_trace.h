@@ -14,9 +14,28 @@
 
 #include <drm/drm_msvm.h>
 
+#include "msvm_memory.h"
+
 TRACE_DEFINE_ENUM(DRM_MSVM_ACCESS_READ);
 TRACE_DEFINE_ENUM(DRM_MSVM_ACCESS_WRITE);
 TRACE_DEFINE_ENUM(DRM_MSVM_ACCESS_ATOMIC);
+
+#define show_msvm_decision(decision) __print_symbolic(decision, \
+	{ MSVM_STAY, "stay" }, \
+	{ MSVM_MOVE_HERE, "move-here" }, \
+	{ MSVM_MOVE_TO_SYSTEM, "move-to-system" })
+
+#define show_msvm_reason(reason) __print_symbolic(reason, \
+	{ MSVM_REASON_NO_MEMORY, "no-memory" }, \
+	{ MSVM_REASON_KIND, "kind" }, \
+	{ MSVM_REASON_POLICY, "policy" }, \
+	{ MSVM_REASON_SHARED, "shared" }, \
+	{ MSVM_REASON_PINNED, "pinned" }, \
+	{ MSVM_REASON_HERE, "here" }, \
+	{ MSVM_REASON_PEER, "peer" }, \
+	{ MSVM_REASON_FIRST_TOUCH, "first-touch" }, \
+	{ MSVM_REASON_FOLLOW, "follow" }, \
+	{ MSVM_REASON_OUT_OF_REACH, "out-of-reach" })
 
 #define show_msvm_access(access) \
 	__print_symbolic(access, \
@@ -195,6 +214,52 @@ TRACE_EVENT(msvm_invalidate_end,
 	TP_printk("ctx=%u start=%#llx end=%#llx ranges=%u slots=%u",
 		  __entry->ctx, __entry->start, __entry->end,
 		  __entry->ranges, __entry->slots)
+);
+
+TRACE_EVENT(msvm_move,
+	TP_PROTO(u32 ctx, u64 start, u64 end, u32 device, int ret),
+	TP_ARGS(ctx, start, end, device, ret),
+	TP_STRUCT__entry(
+		__field(u32, ctx)
+		__field(u64, start)
+		__field(u64, end)
+		__field(u32, device)
+		__field(int, ret)
+	),
+	TP_fast_assign(
+		__entry->ctx = ctx;
+		__entry->start = start;
+		__entry->end = end;
+		__entry->device = device;
+		__entry->ret = ret;
+	),
+	/* Device 0 is system memory. */
+	TP_printk("ctx=%u start=%#llx end=%#llx device=%u ret=%d",
+		  __entry->ctx, __entry->start, __entry->end,
+		  __entry->device, __entry->ret)
+);
+
+TRACE_EVENT(msvm_place,
+	TP_PROTO(u32 ctx, u32 slot, u64 addr, u32 decision, u32 reason),
+	TP_ARGS(ctx, slot, addr, decision, reason),
+	TP_STRUCT__entry(
+		__field(u32, ctx)
+		__field(u32, slot)
+		__field(u64, addr)
+		__field(u32, decision)
+		__field(u32, reason)
+	),
+	TP_fast_assign(
+		__entry->ctx = ctx;
+		__entry->slot = slot;
+		__entry->addr = addr;
+		__entry->decision = decision;
+		__entry->reason = reason;
+	),
+	TP_printk("ctx=%u slot=%u addr=%#llx decision=%s reason=%s",
+		  __entry->ctx, __entry->slot, __entry->addr,
+		  show_msvm_decision(__entry->decision),
+		  show_msvm_reason(__entry->reason))
 );
 
 #endif /* __MSVM_TRACE_H__ */

@@ -12,6 +12,7 @@
 #include <linux/slab.h>
 
 #include "msvm_internal.h"
+#include "msvm_memory.h"
 #include "msvm_trace.h"
 
 /*
@@ -30,28 +31,48 @@ static bool msvm_folio_secret(struct folio *folio)
 	       mapping->host->i_sb->s_magic == SECRETMEM_MAGIC;
 }
 
-/*
- * Memory of other drivers' devices and FS-DAX can't be mapped like system
- * pages. Only now, with the result known to be current, may the struct pages be
- * looked at. A run may have pages of several folios; a huge page is one step.
- */
-static bool msvm_runs_mappable(const u64 *runs, unsigned long nr)
+/* A run may have pages of several folios; a huge page is one step. */
+static bool msvm_run_mappable(u64 run)
 {
-	unsigned long i, pfn, end;
+	unsigned long pfn = msvm_run_pfn(run);
+	unsigned long end = pfn + BIT(msvm_run_order(run));
 
-	for (i = 0; i < nr; i++) {
-		pfn = msvm_run_pfn(runs[i]);
-		end = pfn + BIT(msvm_run_order(runs[i]));
-		while (pfn < end) {
-			struct folio *folio = page_folio(pfn_to_page(pfn));
+	while (pfn < end) {
+		struct folio *folio = page_folio(pfn_to_page(pfn));
 
-			if (folio_is_zone_device(folio) ||
-			    msvm_folio_secret(folio))
-				return false;
-			pfn = folio_pfn(folio) + folio_nr_pages(folio);
-		}
+		if (folio_is_zone_device(folio) || msvm_folio_secret(folio))
+			return false;
+		pfn = folio_pfn(folio) + folio_nr_pages(folio);
 	}
 	return true;
+}
+
+/*
+ * Can the runs be mapped, and which device's memory do they have? Memory of
+ * drivers that are not with us, and FS-DAX, can't be mapped like system pages;
+ * and what describes a mapping has room for one device's memory only. Only now,
+ * with the result known to be current, may the struct pages be looked at.
+ *
+ * Return: 0, -EOPNOTSUPP, or -EXDEV: memory of several devices.
+ */
+static int msvm_runs_check(const u64 *runs, unsigned long nr,
+			   struct drm_pagemap **dpagemap)
+{
+	struct msvm_pagemap *pagemap;
+	unsigned long i;
+
+	*dpagemap = NULL;
+	for (i = 0; i < nr; i++) {
+		pagemap = msvm_pagemap_of_pfn(msvm_run_pfn(runs[i]));
+		if (pagemap) {
+			if (*dpagemap && *dpagemap != &pagemap->base)
+				return -EXDEV;
+			*dpagemap = &pagemap->base;
+		} else if (!msvm_run_mappable(runs[i])) {
+			return -EOPNOTSUPP;
+		}
+	}
+	return 0;
 }
 
 /* Publish a walk's result unless the memory changed since it began. */
@@ -60,8 +81,9 @@ static int msvm_publish(struct drm_msvm_range *range, const u64 *runs,
 {
 	struct drm_msvm *msvm = msvm_range_context(range);
 	struct drm_gpusvm *gpusvm = range->base.gpusvm;
+	struct drm_pagemap *dpagemap;
 	u64 *room = NULL;
-	int err = 0;
+	int err;
 
 	lockdep_assert_held(&range->lock);
 
@@ -74,11 +96,11 @@ static int msvm_publish(struct drm_msvm_range *range, const u64 *runs,
 
 	down_read(&gpusvm->notifier_lock);
 	if (msvm_range_unmapped(range) || range->seq != seq ||
-	    msvm_fail_walk()) {
+	    msvm_fail_walk())
 		err = -EAGAIN;
-	} else if (!msvm_runs_mappable(runs, nr)) {
-		err = -EOPNOTSUPP;
-	} else {
+	else
+		err = msvm_runs_check(runs, nr, &dpagemap);
+	if (!err) {
 		if (room) {
 			swap(room, range->runs);
 			msvm_stat_bytes(msvm, (nr - range->cap_runs) *
@@ -87,6 +109,7 @@ static int msvm_publish(struct drm_msvm_range *range, const u64 *runs,
 		}
 		memcpy(range->runs, runs, nr * sizeof(*runs));
 		range->nr_runs = nr;
+		range->dpagemap = dpagemap;
 		range->runs_writable = writable;
 		range->runs_valid = true;
 	}
@@ -105,7 +128,8 @@ static int msvm_publish(struct drm_msvm_range *range, const u64 *runs,
  *
  * Return: 0; -EAGAIN: the CPU side changed, try again; -EFAULT or -EPERM: some
  * page of the range can't be had for this access; -EOPNOTSUPP: some page is of
- * a kind that can't be mapped; -ENOMEM; -EINTR: the task is being killed.
+ * a kind that can't be mapped; -EXDEV: pages are in several devices' memory;
+ * -ENOMEM; -EINTR: the task is being killed.
  */
 int msvm_walk(struct drm_msvm_range *range, bool write)
 {
@@ -117,6 +141,7 @@ int msvm_walk(struct drm_msvm_range *range, bool write)
 		.end = drm_gpusvm_range_end(&range->base),
 		.default_flags = HMM_PFN_REQ_FAULT |
 				 (write ? HMM_PFN_REQ_WRITE : 0),
+		.dev_private_owner = msvm_owner(),
 	};
 	unsigned long timeout = msecs_to_jiffies(HMM_RANGE_DEFAULT_TIMEOUT);
 	unsigned long seq, nr;
@@ -143,7 +168,9 @@ int msvm_walk(struct drm_msvm_range *range, bool write)
 	if (!err) {
 		msvm_stat_inc(msvm, MSVM_STAT_HMM_WALKS);
 		msvm_stat_add(msvm, MSVM_STAT_WALK_PAGES, npages);
-		nr = msvm_runs_compact(hmm.hmm_pfns, npages, &writable);
+		nr = msvm_runs_compact(hmm.hmm_pfns, npages,
+				       READ_ONCE(msvm_first_device_pfn),
+				       &writable);
 		if (msvm_mutated(MSVM_MUTATE_FORGET_WRITE_BIT))
 			writable = true;
 		err = msvm_publish(range, (u64 *)hmm.hmm_pfns, nr, writable,

@@ -39,7 +39,7 @@ static unsigned long check_compact(struct kunit *test,
 	KUNIT_ASSERT_NOT_NULL(test, words);
 	memcpy(words, pfns, npages * sizeof(*words));
 
-	nr = msvm_runs_compact(words, npages, writable);
+	nr = msvm_runs_compact(words, npages, ULONG_MAX, writable);
 	for (i = 0; i < nr; i++) {
 		unsigned long pfn = msvm_run_pfn(words[i]);
 		unsigned long n = 1UL << msvm_run_order(words[i]);

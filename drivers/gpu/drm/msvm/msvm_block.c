@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Blocks: pieces of device memory that pages live in; made for a migration,
+ * evicted when there is no room for the next, freed when the last page is gone.
+ *
+ * Who goes first: blocks are on a list, and a block that was used since the list
+ * was last gone through is passed over once (the clock algorithm). Used means
+ * mapped by some device, on a fault or together with others. Eviction works on
+ * physical pages and takes neither mmap_lock nor a lock of any address space, so
+ * no process waits for another's.
+ */
+#include <linux/mm.h>
+#include <linux/pm_runtime.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+
+#include <drm/drm_device.h>
+#include <drm/drm_print.h>
+
+#include "msvm_internal.h"
+#include "msvm_memory.h"
+
+/*
+ * How much may be evicted for one allocation, in multiples of its size: memory
+ * may be in pieces that do not fit together, and a smaller one will do as well.
+ */
+#define MSVM_EVICT_FACTOR	4
+
+/* Evictions that may fail for one allocation. */
+#define MSVM_EVICT_FAILURES	8
+
+/* How long to wait for memory that others are about to free. */
+#define MSVM_EVICT_WAIT		(HZ / 10)
+
+static void msvm_block_release(struct kref *ref)
+{
+	struct msvm_block *block = container_of(ref, struct msvm_block, ref);
+
+	mmdrop(block->mm);
+	kfree(block);
+}
+
+/* Drop a reference to the structure. Context: sleeps. */
+void msvm_block_put(struct msvm_block *block)
+{
+	kref_put(&block->ref, msvm_block_release);
+}
+
+/* Free the blocks whose pages are gone. Context: sleeps. */
+void msvm_memory_reap(struct msvm_memory *memory)
+{
+	struct llist_node *list = llist_del_all(&memory->freed);
+	struct msvm_block *block, *next;
+
+	if (!list)
+		return;
+	llist_for_each_entry_safe(block, next, list, free_link) {
+		xa_erase(&memory->by_page, block->offset >> PAGE_SHIFT);
+		memory->ops->free(memory->dev, block->offset,
+				  block->devmem.size);
+		spin_lock(&memory->lock);
+		list_del_init(&block->link);
+		block->freed = true;
+		memory->used -= block->devmem.size;
+		memory->nr_blocks--;
+		spin_unlock(&memory->lock);
+		pm_runtime_put(memory->drm->dev);
+		msvm_block_put(block);
+	}
+	wake_up_all(&memory->wq);
+}
+
+/* Evict one block. The caller took it off the list. */
+static int msvm_block_evict(struct msvm_block *block)
+{
+	struct drm_pagemap_devmem *devmem = &block->devmem;
+	struct mm_struct *mm = block->mm;
+	struct task_struct *init;
+	int err;
+
+	if (completion_done(&devmem->detached))
+		return 0;
+	err = drm_pagemap_evict_to_ram(devmem);
+	if (err != -EFAULT || completion_done(&devmem->detached))
+		return err;
+
+	/*
+	 * The process is gone, but one that it forked may have the pages. The
+	 * function wants some process that is alive and makes no other use of
+	 * it; the first one always is.
+	 */
+	rcu_read_lock();
+	init = get_pid_task(find_pid_ns(1, &init_pid_ns), PIDTYPE_PID);
+	rcu_read_unlock();
+	if (!init)
+		return err;
+	mm = get_task_mm(init);
+	put_task_struct(init);
+	if (!mm)
+		return err;
+	devmem->mm = mm;
+	err = drm_pagemap_evict_to_ram(devmem);
+	devmem->mm = block->mm;
+	mmput(mm);
+
+	return err;
+}
+
+/* Next block to evict, off the list and with a reference; or NULL. */
+static struct msvm_block *msvm_clock_next(struct msvm_memory *memory)
+{
+	struct msvm_block *block;
+
+	lockdep_assert_held(&memory->lock);
+
+	while ((block = list_first_entry_or_null(&memory->blocks,
+						 struct msvm_block, link))) {
+		if (!block->referenced) {
+			list_del_init(&block->link);
+			kref_get(&block->ref);
+			return block;
+		}
+		/* Each is passed over once at most, so this ends. */
+		block->referenced = false;
+		list_move_tail(&block->link, &memory->blocks);
+		atomic64_inc(&memory->second_chances);
+	}
+	return NULL;
+}
+
+/*
+ * Evict a block. Context: sleeps; takes folio locks and, through notifiers,
+ * those of any address space; no lock is held that these come before.
+ *
+ * Return: 0 and its size; -ENOENT: there is none to evict; -EBUSY, -ENOMEM,
+ * -EFAULT: the one tried could not be, and goes to the end of the list.
+ */
+int msvm_memory_evict_one(struct msvm_memory *memory, size_t *size)
+{
+	struct msvm_block *block;
+	int err;
+
+	msvm_memory_reap(memory);
+	spin_lock(&memory->lock);
+	block = msvm_clock_next(memory);
+	spin_unlock(&memory->lock);
+	if (!block)
+		return -ENOENT;
+
+	*size = block->devmem.size;
+	err = msvm_block_evict(block);
+	if (!err)
+		atomic64_inc(&memory->evictions);
+	/* Whatever came of it: the last page may go without us, or not at all. */
+	spin_lock(&memory->lock);
+	if (!block->freed && list_empty(&block->link))
+		list_add_tail(&block->link, &memory->blocks);
+	spin_unlock(&memory->lock);
+	msvm_memory_reap(memory);
+	msvm_block_put(block);
+
+	return err;
+}
+
+/*
+ * Evict all. The device goes, so this ends only when nothing is left; no block is
+ * made any more. What can't be moved is locked by somebody for a moment, or
+ * belongs to a process that is just going. Context: sleeps.
+ */
+void msvm_memory_drain(struct msvm_memory *memory)
+{
+	unsigned long warn = jiffies + 10 * HZ;
+	size_t size;
+
+	for (;;) {
+		while (!msvm_memory_evict_one(memory, &size))
+			cond_resched();
+		msvm_memory_reap(memory);
+		if (!READ_ONCE(memory->nr_blocks))
+			return;
+		wait_event_timeout(memory->wq, !READ_ONCE(memory->nr_blocks) ||
+				   !llist_empty(&memory->freed), HZ / 50);
+		if (time_after(jiffies, warn)) {
+			drm_warn(memory->drm,
+				 "msvm: still waiting for %llu blocks of device memory in use\n",
+				 READ_ONCE(memory->nr_blocks));
+			warn = jiffies + 10 * HZ;
+		}
+	}
+}
+
+static bool msvm_memory_charge(struct msvm_memory *memory, size_t size)
+{
+	bool ok;
+
+	spin_lock(&memory->lock);
+	ok = memory->used + size <= memory->limit;
+	if (ok) {
+		memory->used += size;
+		memory->nr_blocks++;
+	}
+	spin_unlock(&memory->lock);
+
+	return ok;
+}
+
+static void msvm_memory_uncharge(struct msvm_memory *memory, size_t size)
+{
+	spin_lock(&memory->lock);
+	memory->used -= size;
+	memory->nr_blocks--;
+	spin_unlock(&memory->lock);
+	wake_up_all(&memory->wq);
+}
+
+/* Find room, by eviction if need be. */
+static int msvm_memory_room(struct msvm_memory *memory, size_t size, bool evict,
+			    u64 *offset)
+{
+	unsigned int failures = 0;
+	size_t evicted = 0, victim;
+	int err;
+
+	for (;;) {
+		if (READ_ONCE(memory->dead))
+			return -ENODEV;
+		if (size > READ_ONCE(memory->limit))
+			return -ENOSPC;
+		if (msvm_memory_charge(memory, size)) {
+			err = msvm_fail_alloc() ? -ENOMEM :
+			      memory->ops->alloc(memory->dev, size, offset);
+			if (!err)
+				return 0;
+			msvm_memory_uncharge(memory, size);
+			if (err != -ENOSPC)
+				return err;
+		}
+		if (!evict || evicted >= MSVM_EVICT_FACTOR * size ||
+		    failures >= MSVM_EVICT_FAILURES)
+			return -ENOSPC;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+
+		err = msvm_memory_evict_one(memory, &victim);
+		if (!err) {
+			evicted += victim;
+			continue;
+		}
+		failures++;
+		/* All of it is being moved by others: wait for them a little. */
+		if (err == -ENOENT &&
+		    wait_event_killable_timeout(memory->wq,
+						!llist_empty(&memory->freed) ||
+						!list_empty_careful(&memory->blocks),
+						MSVM_EVICT_WAIT) < 0)
+			return -EINTR;
+	}
+}
+
+/* Let the block be found by its pages: one entry, as it is aligned to its size. */
+static int msvm_block_index(struct msvm_block *block, size_t size)
+{
+	XA_STATE_ORDER(xas, &block->memory->by_page,
+		       block->offset >> PAGE_SHIFT,
+		       ilog2(size >> PAGE_SHIFT));
+
+	if (msvm_fail_alloc())
+		return -ENOMEM;
+	do {
+		xas_lock(&xas);
+		xas_store(&xas, block);
+		xas_unlock(&xas);
+	} while (xas_nomem(&xas, GFP_KERNEL));
+
+	return xas_error(&xas);
+}
+
+/*
+ * Make a block for [@start, @start + @size) of a process. It has two references:
+ * drm_pagemap_migrate_to_devmem() takes one, the other is the caller's. Context:
+ * sleeps; @evict: no mmap_lock held.
+ *
+ * Return: the block; -ENOSPC: no room could be made; -ENODEV: the device is
+ * going; -EINTR, -ENOMEM, or the error of resuming the device.
+ */
+struct msvm_block *msvm_block_alloc(struct drm_pagemap *dpagemap,
+				    struct mm_struct *mm, unsigned long start,
+				    size_t size, bool evict)
+{
+	struct msvm_memory *memory = to_msvm_pagemap(dpagemap)->memory;
+	struct device *dev = memory->drm->dev;
+	struct msvm_block *block;
+	int err;
+
+	block = msvm_alloc(kzalloc_obj(*block));
+	if (!block)
+		return ERR_PTR(-ENOMEM);
+	kref_init(&block->ref);
+	INIT_LIST_HEAD(&block->link);
+	block->memory = memory;
+	block->start = start;
+
+	/* Held while there are pages; without runtime PM it only counts. */
+	err = pm_runtime_get_sync(dev);
+	if (err < 0 && err != -EACCES)
+		goto err_pm;
+	err = msvm_memory_room(memory, size, evict, &block->offset);
+	if (err)
+		goto err_pm;
+
+	err = msvm_block_index(block, size);
+	if (err)
+		goto err_room;
+
+	block->mm = mm;
+	mmgrab(mm);
+	drm_pagemap_devmem_init(&block->devmem, memory->dma_dev, mm,
+				&msvm_devmem_ops, dpagemap, size, NULL);
+	/* The second reference. */
+	kref_get(&block->ref);
+	return block;
+
+err_room:
+	memory->ops->free(memory->dev, block->offset, size);
+	msvm_memory_uncharge(memory, size);
+err_pm:
+	pm_runtime_put(dev);
+	kfree(block);
+	return ERR_PTR(err);
+}
+
+/* It has pages now, and so can be evicted. Context: sleeps. */
+void msvm_block_ready(struct msvm_block *block)
+{
+	struct msvm_memory *memory = block->memory;
+
+	spin_lock(&memory->lock);
+	/* The pages may be gone again. */
+	if (!block->freed && list_empty(&block->link)) {
+		block->referenced = true;
+		list_add_tail(&block->link, &memory->blocks);
+	}
+	spin_unlock(&memory->lock);
+	wake_up_all(&memory->wq);
+}
+
+/*
+ * A device maps a page: its block gets a second chance. Context: notifier lock
+ * held, the page known valid, and so its block there.
+ */
+void msvm_block_touch(struct msvm_memory *memory, u64 offset)
+{
+	struct msvm_block *block = xa_load(&memory->by_page,
+					   offset >> PAGE_SHIFT);
+
+	/* A hint: eviction reads it under its lock. */
+	if (block)
+		WRITE_ONCE(block->referenced, true);
+}

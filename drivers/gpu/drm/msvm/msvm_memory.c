@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Memory of devices: added when a driver has registered its GPU, limited, asked
+ * about, and removed with the GPU, which brings all pages back.
+ */
+#include <linux/device/faux.h>
+#include <linux/dma-mapping.h>
+#include <linux/module.h>
+#include <linux/slab.h>
+#include <linux/suspend.h>
+
+#include <drm/drm_device.h>
+#include <drm/drm_pagemap_util.h>
+#include <drm/drm_print.h>
+
+#include "msvm_internal.h"
+#include "msvm_memory.h"
+
+/*
+ * drm_pagemap maps what is copied by the DMA API. For devices that take physical
+ * addresses this one stands in: DMA addresses of a device without hardware are
+ * physical addresses.
+ */
+static struct faux_device *msvm_nodma;
+static DEFINE_MUTEX(msvm_nodma_lock);
+
+static void msvm_memory_release(struct kref *ref)
+{
+	struct msvm_memory *memory =
+		container_of(ref, struct msvm_memory, ref);
+
+	xa_destroy(&memory->distances);
+	xa_destroy(&memory->by_page);
+	kfree(memory);
+}
+
+/* Drop a reference. Any context. */
+void msvm_memory_put(struct msvm_memory *memory)
+{
+	kref_put(&memory->ref, msvm_memory_release);
+}
+
+static void msvm_memory_free_work(struct work_struct *work)
+{
+	struct msvm_memory *memory =
+		container_of(work, struct msvm_memory, free_work);
+
+	msvm_memory_reap(memory);
+	msvm_memory_put(memory);
+}
+
+/* The device that stands in. Context: sleeps. Return: it, or NULL. */
+struct device *msvm_nodma_device(void)
+{
+	guard(mutex)(&msvm_nodma_lock);
+
+	if (!msvm_nodma) {
+		msvm_nodma = msvm_fail_alloc() ? NULL :
+			     faux_device_create("drm_msvm", NULL, NULL);
+		if (msvm_nodma &&
+		    dma_coerce_mask_and_coherent(&msvm_nodma->dev,
+						 DMA_BIT_MASK(64))) {
+			faux_device_destroy(msvm_nodma);
+			msvm_nodma = NULL;
+		}
+	}
+	return msvm_nodma ? &msvm_nodma->dev : NULL;
+}
+
+/**
+ * drm_msvm_device_add_memory() - Let pages live in a GPU's memory.
+ * @dev: The device, registered, without members yet.
+ * @ops: The driver's operations; must stay until the module of the driver goes.
+ * @size: Bytes of memory, a multiple of 2 MiB.
+ *
+ * drm->driver->fops->owner must be the driver's module, which is held while
+ * pages of the memory exist. drm_msvm_device_unregister() removes the memory.
+ *
+ * Context: Sleeps. Before drm_dev_register().
+ *
+ * Return: 0; -EINVAL: an operation that is required is missing, a size that is
+ * zero or no multiple of 2 MiB, or the device has memory already; -ENOMEM.
+ * The kernel log says why.
+ */
+int drm_msvm_device_add_memory(struct drm_msvm_device *dev,
+			       const struct drm_msvm_memory_ops *ops, u64 size)
+{
+	struct drm_pagemap_shrinker *shrinker;
+	struct msvm_memory *memory;
+	int err = -ENOMEM;
+
+	if (!ops->alloc || !ops->free || !ops->copy ||
+	    (ops->peer_distance && !ops->peer_map)) {
+		drm_err(dev->drm, "msvm: alloc, free and copy are required, and peer_map with peer_distance\n");
+		return -EINVAL;
+	}
+	if (!size || !IS_ALIGNED(size, SZ_2M) || dev->memory) {
+		drm_err(dev->drm, "msvm: memory of %llu bytes: once, and a multiple of 2 MiB\n",
+			size);
+		return -EINVAL;
+	}
+
+	memory = msvm_alloc(kzalloc_obj(*memory));
+	if (!memory)
+		return -ENOMEM;
+	kref_init(&memory->ref);
+	memory->dev = dev;
+	memory->dev_id = dev->id;
+	memory->drm = dev->drm;
+	memory->ops = ops;
+	memory->size = size;
+	memory->limit = size;
+	xa_init(&memory->distances);
+	xa_init(&memory->by_page);
+	spin_lock_init(&memory->lock);
+	INIT_LIST_HEAD(&memory->blocks);
+	init_llist_head(&memory->freed);
+	INIT_WORK(&memory->free_work, msvm_memory_free_work);
+	init_waitqueue_head(&memory->wq);
+
+	memory->dma_dev = dev->flags & DRM_MSVM_DEVICE_NO_DMA ?
+			  msvm_nodma_device() : dev->drm->dev;
+	if (!memory->dma_dev)
+		goto err_put;
+	/* Both go with the struct device. */
+	shrinker = msvm_fail_alloc() ? ERR_PTR(-ENOMEM) :
+		   drm_pagemap_shrinker_create_devm(dev->drm);
+	if (IS_ERR(shrinker)) {
+		err = PTR_ERR(shrinker);
+		goto err_put;
+	}
+	memory->cache = msvm_fail_alloc() ? ERR_PTR(-ENOMEM) :
+			drm_pagemap_cache_create_devm(shrinker);
+	if (IS_ERR(memory->cache)) {
+		err = PTR_ERR(memory->cache);
+		goto err_put;
+	}
+
+	dev->memory = memory;
+	return 0;
+
+err_put:
+	msvm_memory_put(memory);
+	return err;
+}
+EXPORT_SYMBOL_GPL(drm_msvm_device_add_memory);
+
+/* Take a device's memory away, with all pages in it. Context: sleeps. */
+void msvm_memory_remove(struct drm_msvm_device *dev)
+{
+	struct msvm_memory *memory = dev->memory;
+
+	if (!memory)
+		return;
+	spin_lock(&memory->lock);
+	memory->dead = true;
+	spin_unlock(&memory->lock);
+	msvm_memory_drain(memory);
+	drm_WARN_ON(memory->drm, memory->used || memory->nr_blocks);
+	dev->memory = NULL;
+	msvm_memory_put(memory);
+}
+
+/**
+ * drm_msvm_device_set_limit() - Limit how much of a GPU's memory pages may take.
+ * @dev: The device.
+ * @bytes: The limit; more than there is means all.
+ *
+ * What is above a lowered limit is evicted before the function returns, other
+ * than what can't be moved for now.
+ *
+ * Context: Sleeps; takes locks of the memory management.
+ *
+ * Return: 0; -ENODEV: the device has no memory; -EINTR: the calling task is
+ * being killed, the limit counts but not all was evicted; -EBUSY: likewise,
+ * because pages could not be moved.
+ */
+int drm_msvm_device_set_limit(struct drm_msvm_device *dev, u64 bytes)
+{
+	struct msvm_memory *memory = dev->memory;
+	unsigned int failures = 0;
+	size_t size;
+	int err = 0;
+
+	might_sleep();
+	if (!memory)
+		return -ENODEV;
+
+	spin_lock(&memory->lock);
+	memory->limit = min(bytes, memory->size);
+	spin_unlock(&memory->lock);
+
+	while (READ_ONCE(memory->used) > READ_ONCE(memory->limit)) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		err = msvm_memory_evict_one(memory, &size);
+		/* Each block twice: others may hold a page of it for a moment. */
+		if (err && ++failures > 2 * READ_ONCE(memory->nr_blocks) + 2)
+			return -EBUSY;
+		cond_resched();
+	}
+	return 0;
+}
+EXPORT_SYMBOL_GPL(drm_msvm_device_set_limit);
+
+/**
+ * drm_msvm_device_evict_all() - Bring all pages back to system memory.
+ * @dev: The device.
+ *
+ * For a driver that is about to lose the content of its memory, as in a reset or
+ * before it sleeps. New pages can come in meanwhile, unless the driver sees to
+ * it that none does.
+ *
+ * Context: Sleeps; takes locks of the memory management.
+ *
+ * Return: 0; -EBUSY: some pages could not be moved; -EINTR.
+ */
+int drm_msvm_device_evict_all(struct drm_msvm_device *dev)
+{
+	struct msvm_memory *memory = dev->memory;
+	u64 limit;
+	int err;
+
+	if (!memory)
+		return 0;
+	limit = READ_ONCE(memory->limit);
+	err = drm_msvm_device_set_limit(dev, 0);
+	spin_lock(&memory->lock);
+	memory->limit = limit;
+	spin_unlock(&memory->lock);
+
+	return err;
+}
+EXPORT_SYMBOL_GPL(drm_msvm_device_evict_all);
+
+/**
+ * drm_msvm_device_memory_info() - State of a device's memory.
+ * @dev: The device.
+ * @info: Filled in; a snapshot whose figures may be of slightly different times.
+ *
+ * Context: Any that is not atomic.
+ *
+ * Return: 0, or -ENODEV: the device has no memory.
+ */
+int drm_msvm_device_memory_info(struct drm_msvm_device *dev,
+				struct drm_msvm_memory_info *info)
+{
+	struct msvm_memory *memory = dev->memory;
+
+	if (!memory)
+		return -ENODEV;
+
+	spin_lock(&memory->lock);
+	*info = (struct drm_msvm_memory_info) {
+		.size = memory->size,
+		.limit = memory->limit,
+		.used = memory->used,
+		.blocks = memory->nr_blocks,
+	};
+	spin_unlock(&memory->lock);
+	info->moved_in = atomic64_read(&memory->moved_in);
+	info->moved_out = atomic64_read(&memory->moved_out);
+	info->moved_peer = atomic64_read(&memory->moved_peer);
+	info->evictions = atomic64_read(&memory->evictions);
+	info->second_chances = atomic64_read(&memory->second_chances);
+	return 0;
+}
+EXPORT_SYMBOL_GPL(drm_msvm_device_memory_info);
+
+/**
+ * drm_msvm_device_id() - Number of a device.
+ * @dev: The device, registered.
+ *
+ * Context: Any.
+ *
+ * Return: The number, unique since the module was loaded.
+ */
+u32 drm_msvm_device_id(struct drm_msvm_device *dev)
+{
+	return dev->id;
+}
+EXPORT_SYMBOL_GPL(drm_msvm_device_id);
+
+/*
+ * Does a device reach a memory: its own, or another's if both drivers say so?
+ * Asked once a pair. Context: sleeps; the caller has a reference to a pagemap of
+ * the memory, and its own device does not go.
+ */
+bool msvm_memory_reach(struct msvm_memory *memory, struct drm_msvm_device *dev)
+{
+	void *entry;
+	int distance;
+
+	if (memory->dev == dev)
+		return true;
+	if (!(dev->flags & DRM_MSVM_DEVICE_PEERS) || !memory->ops->peer_distance)
+		return false;
+
+	entry = xa_load(&memory->distances, dev->id);
+	if (!entry) {
+		distance = memory->ops->peer_distance(memory->dev, dev);
+		entry = xa_mk_value(distance < 0 ? 0 :
+				    (unsigned long)distance + 1);
+		/* If there is no memory to remember it, it is asked again. */
+		xa_err(xa_store(&memory->distances, dev->id, entry,
+				GFP_KERNEL | __GFP_NOWARN));
+	}
+	return xa_to_value(entry);
+}
+
+static void msvm_sleep_evict(struct drm_msvm_device *dev, void *data)
+{
+	int err = drm_msvm_device_evict_all(dev);
+
+	if (err)
+		*(int *)data = err;
+}
+
+/*
+ * Before the system sleeps: device memory loses its content, and once tasks are
+ * frozen and devices suspend it is too late to copy it.
+ */
+static int msvm_sleep_notify(struct notifier_block *nb, unsigned long action,
+			     void *data)
+{
+	int err = 0;
+
+	switch (action) {
+	case PM_HIBERNATION_PREPARE:
+	case PM_SUSPEND_PREPARE:
+		msvm_device_for_each(msvm_sleep_evict, &err);
+		if (err)
+			pr_err("drm_msvm: pages remain in device memory, not going to sleep: %pe\n",
+			       ERR_PTR(err));
+		return notifier_from_errno(err);
+	default:
+		return NOTIFY_DONE;
+	}
+}
+
+static struct notifier_block msvm_sleep_nb = {
+	.notifier_call = msvm_sleep_notify,
+};
+
+int msvm_memory_module_init(void)
+{
+	int err = msvm_pagemap_init();
+
+	if (err)
+		return err;
+	err = register_pm_notifier(&msvm_sleep_nb);
+	if (err)
+		msvm_pagemap_exit();
+	return err;
+}
+
+void msvm_memory_module_exit(void)
+{
+	unregister_pm_notifier(&msvm_sleep_nb);
+	msvm_pagemap_exit();
+	if (msvm_nodma)
+		faux_device_destroy(msvm_nodma);
+}

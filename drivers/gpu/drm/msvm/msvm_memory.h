@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR MIT */
+/*
+ * Private objects of device memory: a memory is a device's, a pagemap gives its
+ * pages struct pages while somebody uses them, a block is an allocation that
+ * pages of a process live in.
+ */
+#ifndef __MSVM_MEMORY_H__
+#define __MSVM_MEMORY_H__
+
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/llist.h>
+#include <linux/memremap.h>
+#include <linux/spinlock.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+#include <linux/xarray.h>
+
+#include <drm/drm_msvm_memory.h>
+#include <drm/drm_pagemap.h>
+
+struct drm_msvm;
+struct drm_msvm_device;
+struct drm_msvm_range;
+
+/**
+ * struct msvm_memory - The memory of a device.
+ */
+struct msvm_memory {
+	/** @ref: One of the device, one of each pagemap. */
+	struct kref ref;
+	/** @dev: The device; its DRM device is held by each pagemap. */
+	struct drm_msvm_device *dev;
+	/** @dev_id: Its number. */
+	u32 dev_id;
+	/** @drm: Its DRM device, for messages. */
+	struct drm_device *drm;
+	/** @ops: The driver's operations. */
+	const struct drm_msvm_memory_ops *ops;
+	/** @size: Bytes in all; constant. */
+	u64 size;
+	/** @dma_dev: Device that system memory is mapped for while copying. */
+	struct device *dma_dev;
+	/** @cache: The pagemap, kept for the next user. */
+	struct drm_pagemap_cache *cache;
+	/** @distances: Of other devices by number, plus one; xa_value. */
+	struct xarray distances;
+	/** @by_page: Blocks by page number in the memory, multi-index. */
+	struct xarray by_page;
+	/** @lock: Protects what follows up to @dead; innermost. */
+	spinlock_t lock;
+	/** @blocks: Blocks that may be evicted, the next candidate first. */
+	struct list_head blocks;
+	/** @used: Bytes charged. */
+	u64 used;
+	/** @limit: Most that may be charged. */
+	u64 limit;
+	/** @nr_blocks: Blocks that exist. */
+	u64 nr_blocks;
+	/** @dead: No block is made any more. */
+	bool dead;
+	/** @freed: Blocks whose pages are gone; filled in any context. */
+	struct llist_head freed;
+	/** @free_work: Frees them. */
+	struct work_struct free_work;
+	/** @wq: Woken when memory was freed. */
+	wait_queue_head_t wq;
+	/** @moved_in: See &drm_msvm_memory_info. */
+	atomic64_t moved_in;
+	/** @moved_out: Likewise. */
+	atomic64_t moved_out;
+	/** @moved_peer: Likewise. */
+	atomic64_t moved_peer;
+	/** @evictions: Likewise. */
+	atomic64_t evictions;
+	/** @second_chances: Likewise. */
+	atomic64_t second_chances;
+};
+
+/**
+ * struct msvm_pagemap - Struct pages for a device's memory.
+ */
+struct msvm_pagemap {
+	/** @base: The kernel's. */
+	struct drm_pagemap base;
+	/** @pagemap: The memory management's view. */
+	struct dev_pagemap pagemap;
+	/** @memory: The memory, with a reference. */
+	struct msvm_memory *memory;
+	/** @region: Physical addresses that nothing else has. */
+	struct resource *region;
+	/** @first_pfn: Frame number of the first page. */
+	unsigned long first_pfn;
+	/** @destroy_work: Destroys it where sleeping is allowed. */
+	struct work_struct destroy_work;
+};
+
+/**
+ * struct msvm_block - A contiguous piece of device memory that pages live in.
+ */
+struct msvm_block {
+	/** @devmem: The kernel's. */
+	struct drm_pagemap_devmem devmem;
+	/** @ref: One while it has pages, one of each user of the structure. */
+	struct kref ref;
+	/** @memory: Where it is; lives until its last block was freed. */
+	struct msvm_memory *memory;
+	/** @mm: Process it was made for (mmgrab). */
+	struct mm_struct *mm;
+	/** @start: Address in it that it was made for. */
+	unsigned long start;
+	/** @offset: Offset in the memory, in bytes. */
+	u64 offset;
+	/** @link: Entry in &msvm_memory.blocks; its lock. */
+	struct list_head link;
+	/** @freed: Its memory was given back; as @link. */
+	bool freed;
+	/** @referenced: Used since eviction last looked at it. */
+	bool referenced;
+	/** @free_link: Entry in &msvm_memory.freed. */
+	struct llist_node free_link;
+};
+
+static inline struct msvm_pagemap *to_msvm_pagemap(struct drm_pagemap *base)
+{
+	return container_of(base, struct msvm_pagemap, base);
+}
+
+static inline struct msvm_block *
+to_msvm_block(struct drm_pagemap_devmem *devmem)
+{
+	return container_of(devmem, struct msvm_block, devmem);
+}
+
+/* Pages of all devices have one owner, see msvm_pagemap.c. */
+extern const char msvm_page_owner[];
+
+static inline void *msvm_owner(void)
+{
+	return (void *)msvm_page_owner;
+}
+
+/* msvm_pagemap.c */
+extern unsigned long msvm_first_device_pfn;
+extern struct workqueue_struct *msvm_memory_wq;
+int msvm_pagemap_init(void);
+void msvm_pagemap_exit(void);
+struct drm_pagemap *msvm_pagemap_get(struct msvm_memory *memory);
+struct msvm_pagemap *msvm_pagemap_of_pfn(unsigned long pfn);
+
+/* msvm_memory.c */
+void msvm_memory_put(struct msvm_memory *memory);
+void msvm_memory_remove(struct drm_msvm_device *dev);
+bool msvm_memory_reach(struct msvm_memory *memory, struct drm_msvm_device *dev);
+struct device *msvm_nodma_device(void);
+int msvm_memory_module_init(void);
+void msvm_memory_module_exit(void);
+
+/* msvm_block.c */
+struct msvm_block *msvm_block_alloc(struct drm_pagemap *dpagemap,
+				    struct mm_struct *mm, unsigned long start,
+				    size_t size, bool evict);
+void msvm_block_ready(struct msvm_block *block);
+void msvm_block_put(struct msvm_block *block);
+void msvm_block_touch(struct msvm_memory *memory, u64 offset);
+void msvm_memory_reap(struct msvm_memory *memory);
+int msvm_memory_evict_one(struct msvm_memory *memory, size_t *size);
+void msvm_memory_drain(struct msvm_memory *memory);
+
+/* msvm_copy.c */
+extern const struct drm_pagemap_devmem_ops msvm_devmem_ops;
+
+/* msvm_migrate.c */
+struct msvm_census;
+int msvm_migrate_range(struct drm_msvm_range *range,
+		       struct drm_pagemap *dpagemap, unsigned long focus);
+int msvm_range_to_system(struct drm_msvm_range *range);
+
+/* msvm_residency.c */
+
+/**
+ * struct msvm_census - Where the pages of an interval are.
+ * @none: Pages that do not exist.
+ * @system: Pages in system memory.
+ * @device: Pages in device memory.
+ * @memory: Some memory that has pages, or NULL.
+ * @several: There are pages in more than one memory.
+ */
+struct msvm_census {
+	unsigned long none;
+	unsigned long system;
+	unsigned long device;
+	struct msvm_memory *memory;
+	bool several;
+};
+
+int msvm_take_census(struct drm_msvm_range *range, struct msvm_census *census);
+
+/* msvm_place.c */
+
+/**
+ * enum msvm_decision - What to do with a range that a device faulted in.
+ * @MSVM_STAY: Map its pages where they are.
+ * @MSVM_MOVE_HERE: Move them to the faulting device first.
+ * @MSVM_MOVE_TO_SYSTEM: Move them to system memory first.
+ */
+enum msvm_decision {
+	MSVM_STAY,
+	MSVM_MOVE_HERE,
+	MSVM_MOVE_TO_SYSTEM,
+};
+
+/**
+ * enum msvm_reason - Why.
+ * @MSVM_REASON_NO_MEMORY: The device has no memory for pages.
+ * @MSVM_REASON_KIND: Memory of this kind can't be moved.
+ * @MSVM_REASON_POLICY: The policy says so.
+ * @MSVM_REASON_SHARED: Other devices have it mapped.
+ * @MSVM_REASON_PINNED: It was moved too often lately.
+ * @MSVM_REASON_HERE: It is there already.
+ * @MSVM_REASON_PEER: It is in another device's memory, within reach.
+ * @MSVM_REASON_FIRST_TOUCH: No device's memory has it yet.
+ * @MSVM_REASON_FOLLOW: It follows the faults.
+ * @MSVM_REASON_OUT_OF_REACH: It is in another device's memory, out of reach.
+ */
+enum msvm_reason {
+	MSVM_REASON_NO_MEMORY,
+	MSVM_REASON_KIND,
+	MSVM_REASON_POLICY,
+	MSVM_REASON_SHARED,
+	MSVM_REASON_PINNED,
+	MSVM_REASON_HERE,
+	MSVM_REASON_PEER,
+	MSVM_REASON_FIRST_TOUCH,
+	MSVM_REASON_FOLLOW,
+	MSVM_REASON_OUT_OF_REACH,
+};
+
+enum msvm_decision msvm_place(struct drm_msvm_range *range,
+			      struct drm_msvm_member *member,
+			      enum msvm_reason *reason);
+void msvm_place_moved(struct drm_msvm_range *range);
+bool msvm_place_out_of_reach(struct drm_msvm_range *range,
+			     struct drm_msvm_member *member);
+
+#endif /* __MSVM_MEMORY_H__ */

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Struct pages for device memory, through drm_pagemap: made when the first
+ * member of a device joins, kept while a page or a member uses them, then in
+ * drm_pagemap's cache until memory is short.
+ *
+ * Pages of all devices have one owner. A walk then reports them all as they are
+ * and moves none behind our back; whether a device can reach another's memory
+ * is decided for each pair when it is about to map. drm_pagemap's owner lists
+ * decide it for groups, once and for all, in the order of probing.
+ */
+#include <linux/ioport.h>
+#include <linux/maple_tree.h>
+#include <linux/memremap.h>
+#include <linux/module.h>
+#include <linux/pm_runtime.h>
+#include <linux/slab.h>
+
+#include <drm/drm_device.h>
+#include <drm/drm_drv.h>
+#include <drm/drm_pagemap_util.h>
+#include <drm/drm_print.h>
+
+#include "msvm_internal.h"
+#include "msvm_memory.h"
+
+/* Its address is the owner. */
+const char msvm_page_owner[] = "drm_msvm";
+
+/*
+ * Lowest frame number that device memory was ever given: below it is nothing but
+ * system memory, and most walks meet nothing else. Only ever lowered.
+ */
+unsigned long msvm_first_device_pfn = ULONG_MAX;
+
+/* Pagemaps by frame number; looked up without a lock. */
+static struct maple_tree msvm_pagemaps;
+
+/* Frees blocks and destroys pagemaps whose last user was in no state to. */
+struct workqueue_struct *msvm_memory_wq;
+
+static struct drm_pagemap_addr
+msvm_device_map(struct drm_pagemap *base, struct device *dev, struct page *page,
+		unsigned int order, enum dma_data_direction dir)
+{
+	struct msvm_pagemap *pagemap = to_msvm_pagemap(base);
+	struct msvm_memory *memory = pagemap->memory;
+	u64 offset = PFN_PHYS(page_to_pfn(page) - pagemap->first_pfn);
+	dma_addr_t addr = DMA_MAPPING_ERROR;
+	u64 proto = DRM_MSVM_PROTO_VRAM;
+
+	if (dev == base->drm->dev) {
+		addr = offset;
+	} else {
+		proto = DRM_MSVM_PROTO_PEER;
+		if (memory->ops->peer_map)
+			addr = memory->ops->peer_map(memory->dev, dev, offset,
+						     PAGE_SIZE << order, dir);
+	}
+	return drm_pagemap_addr_encode(addr, proto, order, dir);
+}
+
+static void msvm_device_unmap(struct drm_pagemap *base, struct device *dev,
+			      const struct drm_pagemap_addr *addr)
+{
+	struct msvm_memory *memory = to_msvm_pagemap(base)->memory;
+
+	/* In a range with pages of both kinds come others' as well. */
+	if (addr->proto == DRM_MSVM_PROTO_PEER && memory->ops->peer_unmap)
+		memory->ops->peer_unmap(memory->dev, dev, addr->addr,
+					PAGE_SIZE << addr->order, addr->dir);
+}
+
+/* For others than us; nobody is evicted under the mmap_lock they hold. */
+static int msvm_populate_mm(struct drm_pagemap *base, unsigned long start,
+			    unsigned long end, struct mm_struct *mm,
+			    unsigned long timeslice_ms)
+{
+	const struct drm_pagemap_migrate_details details = {
+		.timeslice_ms = timeslice_ms,
+		.can_migrate_same_pagemap = true,
+	};
+	struct msvm_block *block;
+	int idx, err;
+
+	if (!drm_dev_enter(base->drm, &idx))
+		return -ENODEV;
+	block = msvm_block_alloc(base, mm, start, end - start, false);
+	if (IS_ERR(block)) {
+		err = PTR_ERR(block);
+		goto out;
+	}
+	err = drm_pagemap_migrate_to_devmem(&block->devmem, mm, start, end,
+					    &details);
+	if (!err)
+		msvm_block_ready(block);
+	msvm_block_put(block);
+out:
+	drm_dev_exit(idx);
+	return err;
+}
+
+static void msvm_pagemap_destroy_now(struct msvm_pagemap *pagemap)
+{
+	if (pagemap->pagemap.nr_range) {
+		mtree_erase(&msvm_pagemaps, pagemap->first_pfn);
+		/* A lookup under RCU may still have it. */
+		synchronize_rcu();
+		memunmap_pages(&pagemap->pagemap);
+	}
+	if (pagemap->region)
+		release_mem_region(pagemap->region->start,
+				   resource_size(pagemap->region));
+	msvm_memory_put(pagemap->memory);
+	kfree(pagemap);
+}
+
+static void msvm_pagemap_destroy_work(struct work_struct *work)
+{
+	struct msvm_pagemap *pagemap =
+		container_of(work, struct msvm_pagemap, destroy_work);
+
+	msvm_pagemap_destroy_now(pagemap);
+}
+
+static void msvm_pagemap_destroy(struct drm_pagemap *base,
+				 bool is_atomic_or_reclaim)
+{
+	struct msvm_pagemap *pagemap = to_msvm_pagemap(base);
+
+	if (is_atomic_or_reclaim)
+		queue_work(msvm_memory_wq, &pagemap->destroy_work);
+	else
+		msvm_pagemap_destroy_now(pagemap);
+}
+
+static const struct drm_pagemap_ops msvm_pagemap_ops = {
+	.device_map = msvm_device_map,
+	.device_unmap = msvm_device_unmap,
+	.populate_mm = msvm_populate_mm,
+	.destroy = msvm_pagemap_destroy,
+};
+
+/*
+ * Give the pages addresses, struct pages and an entry in our table.
+ *
+ * Contiguous frames are taken for contiguous memory, so between two devices
+ * there is a gap.
+ */
+static int msvm_pagemap_add_pages(struct msvm_pagemap *pagemap)
+{
+	struct dev_pagemap *pgmap = &pagemap->pagemap;
+	u64 size = pagemap->memory->size;
+	void *addr;
+	int err;
+
+	if (msvm_fail_alloc())
+		return -ENOMEM;
+	pagemap->region = request_free_mem_region(&iomem_resource,
+						  size + SZ_2M, "drm_msvm");
+	if (IS_ERR(pagemap->region)) {
+		err = PTR_ERR(pagemap->region);
+		pagemap->region = NULL;
+		return err;
+	}
+	pagemap->first_pfn = PHYS_PFN(pagemap->region->start);
+	err = mtree_insert_range(&msvm_pagemaps, pagemap->first_pfn,
+				 pagemap->first_pfn + PHYS_PFN(size) - 1,
+				 pagemap, GFP_KERNEL);
+	if (err)
+		return err;
+
+	pgmap->type = MEMORY_DEVICE_PRIVATE;
+	pgmap->range.start = pagemap->region->start;
+	pgmap->range.end = pagemap->region->start + size - 1;
+	pgmap->nr_range = 1;
+	pgmap->owner = msvm_owner();
+	pgmap->ops = drm_pagemap_pagemap_ops_get();
+	addr = msvm_fail_alloc() ? ERR_PTR(-ENOMEM) :
+	       memremap_pages(pgmap, dev_to_node(pagemap->memory->drm->dev));
+	if (IS_ERR(addr)) {
+		pgmap->nr_range = 0;
+		mtree_erase(&msvm_pagemaps, pagemap->first_pfn);
+		return PTR_ERR(addr);
+	}
+
+	/* None of the pages is in use yet. */
+	if (pagemap->first_pfn < msvm_first_device_pfn)
+		WRITE_ONCE(msvm_first_device_pfn, pagemap->first_pfn);
+	return 0;
+}
+
+static struct drm_pagemap *msvm_pagemap_create(struct msvm_memory *memory)
+{
+	struct msvm_pagemap *pagemap;
+	int err;
+
+	pagemap = msvm_alloc(kzalloc_obj(*pagemap));
+	if (!pagemap)
+		return ERR_PTR(-ENOMEM);
+	INIT_WORK(&pagemap->destroy_work, msvm_pagemap_destroy_work);
+	kref_get(&memory->ref);
+	pagemap->memory = memory;
+
+	err = msvm_fail_alloc() ? -ENOMEM :
+	      drm_pagemap_init(&pagemap->base, &pagemap->pagemap, memory->drm,
+			       &msvm_pagemap_ops);
+	if (err) {
+		msvm_pagemap_destroy_now(pagemap);
+		return ERR_PTR(err);
+	}
+	err = msvm_pagemap_add_pages(pagemap);
+	if (err) {
+		drm_err(memory->drm,
+			"msvm: no struct pages for %llu MiB of memory: %pe\n",
+			memory->size >> 20, ERR_PTR(err));
+		/* Destroys it. */
+		drm_pagemap_put(&pagemap->base);
+		return ERR_PTR(err);
+	}
+	return &pagemap->base;
+}
+
+/*
+ * Get the pagemap of a device's memory, or make it. Context: sleeps. Return: the
+ * pagemap with a reference; -EINTR, -ENOMEM, or -ERANGE: no physical addresses
+ * are free.
+ */
+struct drm_pagemap *msvm_pagemap_get(struct msvm_memory *memory)
+{
+	struct drm_pagemap *base;
+	int err;
+
+	err = drm_pagemap_cache_lock_lookup(memory->cache);
+	if (err)
+		return ERR_PTR(err);
+	base = drm_pagemap_get_from_cache(memory->cache);
+	if (!base) {
+		base = msvm_pagemap_create(memory);
+		if (!IS_ERR(base))
+			drm_pagemap_cache_set_pagemap(memory->cache, base);
+	}
+	drm_pagemap_cache_unlock_lookup(memory->cache);
+
+	return base;
+}
+
+/*
+ * The pagemap that a frame belongs to, or NULL. Context: any; whoever uses the
+ * result knows that the page exists, or is in an RCU read section.
+ */
+struct msvm_pagemap *msvm_pagemap_of_pfn(unsigned long pfn)
+{
+	/* Pairs with WRITE_ONCE() when memory is added. */
+	if (pfn < READ_ONCE(msvm_first_device_pfn))
+		return NULL;
+	return mtree_load(&msvm_pagemaps, pfn);
+}
+
+int msvm_pagemap_init(void)
+{
+	mt_init_flags(&msvm_pagemaps, MT_FLAGS_USE_RCU);
+	msvm_memory_wq = alloc_workqueue("drm_msvm_memory", WQ_UNBOUND, 0);
+	return msvm_memory_wq ? 0 : -ENOMEM;
+}
+
+/* Drivers link to us, so their devices and with them all pagemaps are gone. */
+void msvm_pagemap_exit(void)
+{
+	destroy_workqueue(msvm_memory_wq);
+	mtree_destroy(&msvm_pagemaps);
+}

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Where pages are: for the decision where to put them, and for whoever asks.
+ * Nothing is faulted in, moved or locked, so the answer may be old when it comes.
+ */
+#include <linux/hmm.h>
+#include <linux/mm.h>
+#include <linux/mmu_notifier.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+
+#include "msvm_internal.h"
+#include "msvm_memory.h"
+
+/* Pages asked about at a time. */
+#define MSVM_RESIDENCY_BATCH	SZ_512
+
+/*
+ * Read the CPU page table of an interval. Context: sleeps; no mmap_lock, no lock
+ * that an MMU notifier takes. Return: 0; -EBUSY: it kept changing; -EFAULT: there
+ * is no memory in some part of it.
+ */
+static int msvm_snapshot(struct mmu_interval_notifier *notifier,
+			 unsigned long start, unsigned long npages,
+			 unsigned long *pfns)
+{
+	struct hmm_range hmm = {
+		.notifier = notifier,
+		.start = start,
+		.end = start + npages * PAGE_SIZE,
+		.hmm_pfns = pfns,
+		.dev_private_owner = msvm_owner(),
+	};
+
+	return hmm_range_fault_unlocked_timeout(&hmm, HZ);
+}
+
+static void msvm_census_add(struct msvm_census *census, unsigned long pfn)
+{
+	struct msvm_pagemap *pagemap;
+
+	if (!(pfn & HMM_PFN_VALID)) {
+		census->none++;
+		return;
+	}
+	/* It may be gone by now: only compared, never looked into. */
+	rcu_read_lock();
+	pagemap = msvm_pagemap_of_pfn(pfn & ~HMM_PFN_FLAGS);
+	if (!pagemap) {
+		census->system++;
+	} else {
+		census->device++;
+		if (census->memory && census->memory != pagemap->memory)
+			census->several = true;
+		census->memory = pagemap->memory;
+	}
+	rcu_read_unlock();
+}
+
+/*
+ * Count where the pages of a range are; &msvm_census.memory is for comparison
+ * only. Context: sleeps; range mutex held, so that the range keeps its notifier.
+ *
+ * Return: 0; -EBUSY, -ENOMEM, -EFAULT.
+ */
+int msvm_take_census(struct drm_msvm_range *range, struct msvm_census *census)
+{
+	unsigned long npages = msvm_range_npages(range), i;
+	unsigned long *pfns;
+	int err;
+
+	lockdep_assert_held(&range->lock);
+
+	*census = (struct msvm_census) {};
+	pfns = msvm_alloc(kvcalloc(npages, sizeof(*pfns), GFP_KERNEL));
+	if (!pfns)
+		return -ENOMEM;
+	err = msvm_snapshot(&range->base.notifier->notifier,
+			    drm_gpusvm_range_start(&range->base), npages, pfns);
+	for (i = 0; !err && i < npages; i++)
+		msvm_census_add(census, pfns[i]);
+	kvfree(pfns);
+
+	return err;
+}
+
+/* What a snapshot needs; that something changes meanwhile is none of our business. */
+static bool msvm_residency_invalidate(struct mmu_interval_notifier *notifier,
+				      const struct mmu_notifier_range *range,
+				      unsigned long seq)
+{
+	mmu_interval_set_seq(notifier, seq);
+	return true;
+}
+
+static const struct mmu_interval_notifier_ops msvm_residency_ops = {
+	.invalidate = msvm_residency_invalidate,
+};
+
+static u32 msvm_where(unsigned long pfn)
+{
+	struct msvm_pagemap *pagemap;
+	u32 where;
+
+	if (!(pfn & HMM_PFN_VALID))
+		return DRM_MSVM_WHERE_NONE;
+	rcu_read_lock();
+	pagemap = msvm_pagemap_of_pfn(pfn & ~HMM_PFN_FLAGS);
+	where = pagemap ? DRM_MSVM_WHERE_DEVICE + pagemap->memory->dev_id :
+			  DRM_MSVM_WHERE_SYSTEM;
+	rcu_read_unlock();
+
+	return where;
+}
+
+/**
+ * drm_msvm_residency() - Ask where pages are.
+ * @member: A member of the address space.
+ * @start: First address, page aligned.
+ * @npages: Number of pages, at most 512.
+ * @where: For each page DRM_MSVM_WHERE_*. Pages in swap, and those that were
+ *	never touched, count as none.
+ *
+ * Nothing is moved or brought in; by the time of the return a page may be
+ * elsewhere.
+ *
+ * Context: Sleeps; takes mmap_lock. The caller holds no lock that an MMU notifier
+ * takes.
+ *
+ * Return: 0; -EINVAL: not page aligned, no pages or too many; -EFAULT: there is
+ * no memory in part of the interval; -EBUSY: the memory kept changing; -ESRCH:
+ * the process's memory is gone; -EINTR, -ENOMEM.
+ */
+int drm_msvm_residency(struct drm_msvm_member *member, u64 start,
+		       unsigned int npages, u32 *where)
+{
+	struct mm_struct *mm = member->msvm->mm;
+	struct mmu_interval_notifier notifier;
+	unsigned long *pfns;
+	unsigned int i;
+	int err;
+
+	might_sleep();
+	if (!PAGE_ALIGNED(start) || !npages || npages > MSVM_RESIDENCY_BATCH ||
+	    start + (u64)npages * PAGE_SIZE < start)
+		return -EINVAL;
+
+	pfns = msvm_alloc(kvcalloc(npages, sizeof(*pfns), GFP_KERNEL));
+	if (!pfns)
+		return -ENOMEM;
+	if (!mmget_not_zero(mm)) {
+		err = -ESRCH;
+		goto out_free;
+	}
+	err = mmu_interval_notifier_insert(&notifier, mm, start,
+					   (unsigned long)npages * PAGE_SIZE,
+					   &msvm_residency_ops);
+	if (err)
+		goto out_mm;
+	err = msvm_snapshot(&notifier, start, npages, pfns);
+	mmu_interval_notifier_remove(&notifier);
+	for (i = 0; !err && i < npages; i++) {
+		if (pfns[i] & HMM_PFN_ERROR)
+			err = -EFAULT;
+		where[i] = msvm_where(pfns[i]);
+	}
+out_mm:
+	mmput_async(mm);
+out_free:
+	kvfree(pfns);
+	return err;
+}
+EXPORT_SYMBOL_GPL(drm_msvm_residency);
