@@ -152,7 +152,7 @@ static int exec_cmd(struct drm_vsvm_cmd cmd)
 static void test_cmd_op(void)
 {
 	igt_assert_eq(exec_cmd((struct drm_vsvm_cmd) {
-			.op = DRM_VSVM_OP_WAIT_VALUE + 1 }), -EINVAL);
+			.op = DRM_VSVM_OP_PREFETCH + 1 }), -EINVAL);
 	igt_assert_eq(exec_cmd((struct drm_vsvm_cmd) { .op = ~0U }), -EINVAL);
 	/* The job is checked as a whole: its good command did not run. */
 	igt_assert_eq_u64(*mem, 0);

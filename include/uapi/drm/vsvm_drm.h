@@ -21,6 +21,9 @@ extern "C" {
 #define DRM_VSVM_VM_STATS	0x03
 #define DRM_VSVM_EXEC		0x04
 #define DRM_VSVM_WAIT		0x05
+#define DRM_VSVM_MIGRATE	0x06
+#define DRM_VSVM_RESIDENCY	0x0a
+#define DRM_VSVM_MEMORY		0x0b
 
 #define DRM_IOCTL_VSVM_QUERY \
 	DRM_IOWR(DRM_COMMAND_BASE + DRM_VSVM_QUERY, struct drm_vsvm_query)
@@ -34,6 +37,13 @@ extern "C" {
 	DRM_IOWR(DRM_COMMAND_BASE + DRM_VSVM_EXEC, struct drm_vsvm_exec)
 #define DRM_IOCTL_VSVM_WAIT \
 	DRM_IOWR(DRM_COMMAND_BASE + DRM_VSVM_WAIT, struct drm_vsvm_wait)
+
+#define DRM_IOCTL_VSVM_MIGRATE \
+	DRM_IOW(DRM_COMMAND_BASE + DRM_VSVM_MIGRATE, struct drm_vsvm_migrate)
+#define DRM_IOCTL_VSVM_RESIDENCY \
+	DRM_IOW(DRM_COMMAND_BASE + DRM_VSVM_RESIDENCY, struct drm_vsvm_residency)
+#define DRM_IOCTL_VSVM_MEMORY \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_VSVM_MEMORY, struct drm_vsvm_memory)
 
 /* Values of &drm_vsvm_query.param */
 #define DRM_VSVM_PARAM_NUM_ENGINES	0 /* engines of this GPU, numbered from 0 */
@@ -157,6 +167,11 @@ struct drm_vsvm_vm_stats {
 #define DRM_VSVM_OP_CHASE	10
 /* Until (*src & arg1) == arg0; -ETIMEDOUT after @timeout_ns (0: no limit). */
 #define DRM_VSVM_OP_WAIT_VALUE	11
+/*
+ * Move @len bytes at @dst to the memory of GPU number @arg0 - 1, 0: to system
+ * memory, and map them if that is this GPU. A hint: what can't be moved stays.
+ */
+#define DRM_VSVM_OP_PREFETCH	12
 
 /**
  * struct drm_vsvm_cmd - One command of a job.
@@ -258,6 +273,89 @@ struct drm_vsvm_wait {
 	__u64 fault_addr;
 	__u32 fault_access;
 	__u32 pad;
+};
+
+/**
+ * struct drm_vsvm_migrate - Move memory, and wait until that is done.
+ * @vm_id: Handle of a VM of layout msvm.
+ * @flags: Must be zero.
+ * @start: First address, page aligned.
+ * @len: Bytes, page aligned.
+ * @target: 0: to system memory; otherwise to the memory of the GPU with the number
+ *	(DRM_VSVM_PARAM_GPU_INDEX) @target - 1.
+ * @pad: Must be zero.
+ *
+ * What can't be moved stays where it is, and the first of these errors that applies
+ * is returned after the rest was moved: EFAULT: no memory in part of the interval.
+ * EOPNOTSUPP: memory of a kind that is not moved, such as files; or, at once, a VM
+ * of another layout. ENOSPC: no room. EBUSY: pages that could not be moved for now.
+ *
+ * EINVAL: bad interval, flags or pad not zero. ENOENT: no such VM. EPERM: the
+ * caller's mm is not the VM's. ENXIO: no such GPU, or it has no memory. EIO: the
+ * GPU was cut off. EINTR, ENODEV, ENOMEM.
+ */
+struct drm_vsvm_migrate {
+	__u32 vm_id;
+	__u32 flags;
+	__u64 start;
+	__u64 len;
+	__u32 target;
+	__u32 pad;
+};
+
+/* What &drm_vsvm_residency.where is filled with */
+#define DRM_VSVM_WHERE_NONE	0 /* no page, or in swap */
+#define DRM_VSVM_WHERE_SYSTEM	1
+#define DRM_VSVM_WHERE_GPU	2 /* plus the number of the GPU */
+
+/**
+ * struct drm_vsvm_residency - Ask where pages are.
+ * @vm_id: Handle of a VM of layout msvm.
+ * @flags: Must be zero.
+ * @start: First address, page aligned.
+ * @len: Bytes, page aligned, at most 4 GiB.
+ * @where: User pointer to an array of __u32, one for each page of 4 KiB, filled
+ *	with DRM_VSVM_WHERE_*.
+ *
+ * EINVAL: bad interval, flags not zero. ENOENT: no such VM. EFAULT: no memory in
+ * part of the interval, or @where not writable. EBUSY: the memory kept changing.
+ * EOPNOTSUPP: a VM of another layout. EPERM: the caller's mm is not the VM's.
+ * EINTR, ENODEV, ENOMEM.
+ */
+struct drm_vsvm_residency {
+	__u32 vm_id;
+	__u32 flags;
+	__u64 start;
+	__u64 len;
+	__u64 where;
+};
+
+/**
+ * struct drm_vsvm_memory - Ask about the GPU's own memory.
+ * @flags: Must be zero.
+ * @pad: Must be zero.
+ * @size: Returned: bytes in all, 0 for a GPU without; must be zero.
+ * @limit: Returned: most bytes that pages may take.
+ * @used: Returned: bytes that they take; must be zero.
+ * @moved_in: Returned: bytes copied in from system memory, or cleared.
+ * @moved_out: Returned: bytes copied out to system memory.
+ * @moved_peer: Returned: bytes copied to another GPU's memory.
+ * @evictions: Returned: allocations evicted to make room.
+ * @second_chances: Returned: allocations passed over since they were used.
+ *
+ * EINVAL: flags, pad, size or used not zero. ENODEV.
+ */
+struct drm_vsvm_memory {
+	__u32 flags;
+	__u32 pad;
+	__u64 size;
+	__u64 limit;
+	__u64 used;
+	__u64 moved_in;
+	__u64 moved_out;
+	__u64 moved_peer;
+	__u64 evictions;
+	__u64 second_chances;
 };
 
 #if defined(__cplusplus)

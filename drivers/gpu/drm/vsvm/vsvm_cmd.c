@@ -19,9 +19,6 @@
  */
 #define VSVM_MAX_REFAULTS	1000
 
-/* Bytes of a table of 256 counts. */
-#define VSVM_HISTOGRAM_SIZE	(256 * sizeof(u64))
-
 /**
  * struct vsvm_run - A job being executed.
  * @engine: By this engine.
@@ -476,6 +473,34 @@ static int vsvm_cmd_wait_value(struct vsvm_run *run,
 	}
 }
 
+/* Move memory to where it will be used, and have it mapped there. */
+static int vsvm_cmd_prefetch(struct vsvm_run *run,
+			     const struct drm_vsvm_cmd *cmd)
+{
+	struct vsvm_vm *vm = run->vm;
+	u64 addr, end = cmd->dst + cmd->len, value;
+	int err;
+
+	err = vsvm_prefetch(vm, cmd->dst, cmd->len, cmd->arg0);
+	if (err) {
+		/* As for a fault that was given up on. */
+		flush_signals(current);
+		return vsvm_run_stopped(run);
+	}
+	if (cmd->arg0 != vm->gpu->index + 1)
+		return vsvm_run_stopped(run);
+	for (addr = cmd->dst; addr < end; addr = PAGE_ALIGN_DOWN(addr) + PAGE_SIZE) {
+		/* Memory that is not there is nobody's error yet. */
+		vsvm_load(run, addr, 1, &value);
+		run->job->fault_addr = 0;
+		run->job->fault_access = DRM_VSVM_ACCESS_NONE;
+		err = vsvm_run_stopped(run);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
 static int vsvm_cmd_run(struct vsvm_run *run, const struct drm_vsvm_cmd *cmd)
 {
 	u64 value;
@@ -507,6 +532,8 @@ static int vsvm_cmd_run(struct vsvm_run *run, const struct drm_vsvm_cmd *cmd)
 		return vsvm_cmd_chase(run, cmd);
 	case DRM_VSVM_OP_WAIT_VALUE:
 		return vsvm_cmd_wait_value(run, cmd);
+	case DRM_VSVM_OP_PREFETCH:
+		return vsvm_cmd_prefetch(run, cmd);
 	default:
 		return -EINVAL;
 	}
@@ -533,96 +560,4 @@ int vsvm_job_run(struct vsvm_engine *engine, struct vsvm_job *job)
 	if (!job->fence_addr)
 		return vsvm_run_stopped(&run);
 	return vsvm_store(&run, job->fence_addr, 8, job->fence_value);
-}
-
-/* Which fields of a command an op uses. */
-#define VSVM_USES_DST		BIT(0)
-#define VSVM_USES_SRC		BIT(1)
-#define VSVM_USES_LEN		BIT(2)
-#define VSVM_USES_ARG0		BIT(3)
-#define VSVM_USES_ARG1		BIT(4)
-#define VSVM_USES_RESULT	BIT(5)
-#define VSVM_NEEDS_RESULT	BIT(6)
-#define VSVM_USES_TIMEOUT	BIT(7)
-#define VSVM_HAS_WIDTH		BIT(8)
-#define VSVM_SMALL_WIDTH	BIT(9)
-#define VSVM_ALIGN_DST		BIT(10)
-#define VSVM_ALIGN_SRC		BIT(11)
-
-static const u32 vsvm_op_uses[] = {
-	[DRM_VSVM_OP_NOP] = 0,
-	[DRM_VSVM_OP_COPY] = VSVM_USES_DST | VSVM_USES_SRC | VSVM_USES_LEN,
-	[DRM_VSVM_OP_FILL] = VSVM_USES_DST | VSVM_USES_LEN | VSVM_USES_ARG0,
-	[DRM_VSVM_OP_LOAD] = VSVM_USES_SRC | VSVM_USES_RESULT |
-			     VSVM_NEEDS_RESULT | VSVM_HAS_WIDTH |
-			     VSVM_SMALL_WIDTH,
-	[DRM_VSVM_OP_STORE] = VSVM_USES_DST | VSVM_USES_ARG0 | VSVM_HAS_WIDTH |
-			      VSVM_SMALL_WIDTH,
-	[DRM_VSVM_OP_ADD] = VSVM_USES_DST | VSVM_USES_ARG0 | VSVM_USES_RESULT |
-			    VSVM_HAS_WIDTH | VSVM_ALIGN_DST,
-	[DRM_VSVM_OP_CAS] = VSVM_USES_DST | VSVM_USES_ARG0 | VSVM_USES_ARG1 |
-			    VSVM_USES_RESULT | VSVM_HAS_WIDTH | VSVM_ALIGN_DST,
-	[DRM_VSVM_OP_XCHG] = VSVM_USES_DST | VSVM_USES_ARG0 | VSVM_USES_RESULT |
-			     VSVM_HAS_WIDTH | VSVM_ALIGN_DST,
-	[DRM_VSVM_OP_SUM] = VSVM_USES_DST | VSVM_USES_SRC | VSVM_USES_LEN |
-			    VSVM_ALIGN_DST,
-	[DRM_VSVM_OP_HISTOGRAM] = VSVM_USES_DST | VSVM_USES_SRC |
-				  VSVM_USES_LEN | VSVM_ALIGN_DST,
-	[DRM_VSVM_OP_CHASE] = VSVM_USES_SRC | VSVM_USES_ARG0 |
-			      VSVM_USES_RESULT | VSVM_NEEDS_RESULT |
-			      VSVM_ALIGN_SRC,
-	[DRM_VSVM_OP_WAIT_VALUE] = VSVM_USES_SRC | VSVM_USES_ARG0 |
-				   VSVM_USES_ARG1 | VSVM_USES_TIMEOUT |
-				   VSVM_HAS_WIDTH | VSVM_ALIGN_SRC,
-};
-
-/* Is a command well-formed? Return: 0 or -EINVAL. */
-int vsvm_cmd_check(const struct drm_vsvm_cmd *cmd)
-{
-	u64 align, end;
-	u32 uses;
-
-	if (cmd->op >= ARRAY_SIZE(vsvm_op_uses))
-		return -EINVAL;
-	uses = vsvm_op_uses[cmd->op];
-
-	if ((!(uses & VSVM_USES_DST) && cmd->dst) ||
-	    (!(uses & VSVM_USES_SRC) && cmd->src) ||
-	    (!(uses & VSVM_USES_LEN) && cmd->len) ||
-	    (!(uses & VSVM_USES_ARG0) && cmd->arg0) ||
-	    (!(uses & VSVM_USES_ARG1) && cmd->arg1) ||
-	    (!(uses & VSVM_USES_RESULT) && cmd->result) ||
-	    (!(uses & VSVM_USES_TIMEOUT) && cmd->timeout_ns) ||
-	    (!(uses & VSVM_HAS_WIDTH) && cmd->width))
-		return -EINVAL;
-
-	if (uses & VSVM_HAS_WIDTH) {
-		bool small = cmd->width == 1 || cmd->width == 2;
-
-		if (cmd->width != 4 && cmd->width != 8 &&
-		    !(small && uses & VSVM_SMALL_WIDTH))
-			return -EINVAL;
-	}
-	if (uses & VSVM_NEEDS_RESULT && !cmd->result)
-		return -EINVAL;
-
-	align = cmd->width ?: 8;
-	if ((uses & VSVM_ALIGN_DST && !IS_ALIGNED(cmd->dst, align)) ||
-	    (uses & VSVM_ALIGN_SRC && !IS_ALIGNED(cmd->src, align)) ||
-	    !IS_ALIGNED(cmd->result, 8))
-		return -EINVAL;
-
-	if (uses & VSVM_USES_LEN &&
-	    (check_add_overflow(cmd->src, cmd->len, &end) ||
-	     check_add_overflow(cmd->dst, cmd->len, &end)))
-		return -EINVAL;
-	/* Backwards or forwards, one of them would be wrong. */
-	if (cmd->op == DRM_VSVM_OP_COPY && cmd->src < cmd->dst + cmd->len &&
-	    cmd->dst < cmd->src + cmd->len)
-		return -EINVAL;
-	if (cmd->op == DRM_VSVM_OP_HISTOGRAM &&
-	    check_add_overflow(cmd->dst, VSVM_HISTOGRAM_SIZE, &end))
-		return -EINVAL;
-
-	return 0;
 }

@@ -86,6 +86,33 @@ VSVM_ATTR_U32(copy_mbps, 0, 1000000);
 VSVM_ATTR_U32(va_limit_mib, 0, 1U << 27);
 VSVM_ATTR_U32(system_atomics, 0, 1);
 VSVM_ATTR_U32(dma_bits, 24, 64);
+VSVM_ATTR_U32(peer_group, 0, VSVM_MAX_GPUS);
+
+static ssize_t vsvm_item_vram_mib_show(struct config_item *cfg, char *page)
+{
+	struct vsvm_item *item = to_vsvm_item(cfg);
+
+	guard(mutex)(&item->lock);
+	return sysfs_emit(page, "%u\n", item->config.vram_mib);
+}
+
+static ssize_t vsvm_item_vram_mib_store(struct config_item *cfg,
+					const char *page, size_t count)
+{
+	u32 value;
+
+	/* Huge pages are to fit. */
+	if (!kstrtou32(page, 10, &value) && value % 2) {
+		pr_err("vsvm: %s/vram_mib: a multiple of 2 is needed\n",
+		       config_item_name(cfg));
+		return -EINVAL;
+	}
+	return vsvm_store_u32(cfg, "vram_mib",
+			      &to_vsvm_item(cfg)->config.vram_mib, 0,
+			      VSVM_MAX_VRAM_MIB, page, count);
+}
+
+CONFIGFS_ATTR(vsvm_item_, vram_mib);
 
 static const char * const vsvm_dma_names[] = {
 	[VSVM_DMA_DIRECT] = "direct",
@@ -208,6 +235,8 @@ static struct configfs_attribute *vsvm_item_attrs[] = {
 	&vsvm_item_attr_system_atomics,
 	&vsvm_item_attr_dma,
 	&vsvm_item_attr_dma_bits,
+	&vsvm_item_attr_vram_mib,
+	&vsvm_item_attr_peer_group,
 	&vsvm_item_attr_dev_name,
 	NULL
 };

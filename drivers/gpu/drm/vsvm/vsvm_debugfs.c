@@ -32,6 +32,7 @@ static int vsvm_counters_show(struct seq_file *m, void *unused)
 
 	seq_printf(m, "zaps: %lld\n", atomic64_read(&gpu->zaps));
 	seq_printf(m, "flushes: %lld\n", atomic64_read(&gpu->flushes));
+	seq_printf(m, "copies: %lld\n", atomic64_read(&gpu->copies));
 	seq_printf(m, "held: %d\n", atomic_read(&gpu->held));
 	seq_printf(m, "dma_maps: %lu\n", maps);
 	for (i = 0; i < VSVM_STALE_KINDS; i++)
@@ -73,6 +74,7 @@ void vsvm_gpu_debugfs_init(struct drm_minor *minor)
 	debugfs_create_atomic_t("fail_zap_wait", 0600, dir,
 				&gpu->fail_zap_wait);
 	debugfs_create_atomic_t("fail_dma_map", 0600, dir, &gpu->fail_dma_map);
+	debugfs_create_atomic_t("fail_copy", 0600, dir, &gpu->fail_copy);
 	debugfs_create_file_unsafe("hold_flush", 0600, dir, gpu,
 				   &vsvm_hold_flush_fops);
 }

@@ -24,6 +24,14 @@ bool vsvm_oracle = true;
 module_param_named(oracle, vsvm_oracle, bool, 0644);
 MODULE_PARM_DESC(oracle, "Watch GPUs made from now on for missing shoot-downs (default true)");
 
+static unsigned int vsvm_vram_mib;
+module_param_named(vram_mib, vsvm_vram_mib, uint, 0444);
+MODULE_PARM_DESC(vram_mib, "MiB of memory of each of them, a multiple of 2 (default 0: none)");
+
+static unsigned int vsvm_peer_group;
+module_param_named(peer_group, vsvm_peer_group, uint, 0444);
+MODULE_PARM_DESC(peer_group, "Not 0: they reach each other's memory (default 0)");
+
 static struct vsvm_gpu *vsvm_param_gpus[VSVM_MAX_GPUS];
 
 static int vsvm_query_ioctl(struct drm_device *drm, void *data,
@@ -80,6 +88,9 @@ static const struct drm_ioctl_desc vsvm_ioctls[] = {
 	DRM_IOCTL_DEF_DRV(VSVM_VM_STATS, vsvm_vm_stats_ioctl, DRM_RENDER_ALLOW),
 	DRM_IOCTL_DEF_DRV(VSVM_EXEC, vsvm_exec_ioctl, DRM_RENDER_ALLOW),
 	DRM_IOCTL_DEF_DRV(VSVM_WAIT, vsvm_wait_ioctl, DRM_RENDER_ALLOW),
+	DRM_IOCTL_DEF_DRV(VSVM_MIGRATE, vsvm_migrate_ioctl, DRM_RENDER_ALLOW),
+	DRM_IOCTL_DEF_DRV(VSVM_RESIDENCY, vsvm_residency_ioctl, DRM_RENDER_ALLOW),
+	DRM_IOCTL_DEF_DRV(VSVM_MEMORY, vsvm_memory_ioctl, DRM_RENDER_ALLOW),
 };
 
 static const struct file_operations vsvm_fops = {
@@ -124,6 +135,8 @@ static int vsvm_create_param_gpus(void)
 	unsigned int i;
 
 	config.engines = vsvm_engines;
+	config.vram_mib = vsvm_vram_mib;
+	config.peer_group = vsvm_peer_group;
 	for (i = 0; i < vsvm_gpus; i++) {
 		gpu = vsvm_gpu_create(&config);
 		if (IS_ERR(gpu)) {
@@ -147,6 +160,12 @@ static int __init vsvm_init(void)
 	if (!vsvm_engines || vsvm_engines > VSVM_MAX_ENGINES) {
 		pr_err("vsvm: engines=%u: 1 to %u are possible\n", vsvm_engines,
 		       VSVM_MAX_ENGINES);
+		return -EINVAL;
+	}
+
+	if (vsvm_vram_mib % 2 || vsvm_vram_mib > VSVM_MAX_VRAM_MIB) {
+		pr_err("vsvm: vram_mib=%u: multiples of 2 up to %u are possible\n",
+		       vsvm_vram_mib, VSVM_MAX_VRAM_MIB);
 		return -EINVAL;
 	}
 

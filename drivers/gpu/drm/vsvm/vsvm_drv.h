@@ -13,6 +13,7 @@
 #ifndef __VSVM_DRV_H__
 #define __VSVM_DRV_H__
 
+#include <linux/gpu_buddy.h>
 #include <linux/kref.h>
 #include <linux/ktime.h>
 #include <linux/list.h>
@@ -24,6 +25,7 @@
 
 #include <drm/drm_device.h>
 #include <drm/drm_msvm.h>
+#include <drm/drm_msvm_memory.h>
 #include <drm/gpu_scheduler.h>
 #include <drm/vsvm_drm.h>
 
@@ -38,6 +40,8 @@ struct vsvm_vm;
 
 #define VSVM_MAX_GPUS		64
 #define VSVM_MAX_ENGINES	16
+/* Bytes of a table of 256 counts. */
+#define VSVM_HISTOGRAM_SIZE	(256 * sizeof(u64))
 #define VSVM_MAX_CMDS		256
 #define VSVM_MAX_VMS		64
 /* Jobs of a VM that wait or run; more is -EAGAIN. */
@@ -45,6 +49,8 @@ struct vsvm_vm;
 /* Ended jobs of a VM that nobody asked about yet. */
 #define VSVM_MAX_RESULTS	1024
 #define VSVM_TLB_ENTRIES	64
+/* It is real memory of the machine. */
+#define VSVM_MAX_VRAM_MIB	65536
 
 /* How a GPU reaches memory. */
 enum vsvm_dma {
@@ -81,6 +87,8 @@ enum vsvm_stale_kind {
  * @system_atomics: Atomic operations work on system memory.
  * @dma: How it reaches memory.
  * @dma_bits: Width of a device address, 24 to 64.
+ * @vram_mib: MiB of memory of its own, a multiple of 2.
+ * @peer_group: GPUs of one group reach each other's memory; 0: no other GPU.
  */
 struct vsvm_config {
 	u32 engines;
@@ -92,6 +100,8 @@ struct vsvm_config {
 	u32 system_atomics;
 	enum vsvm_dma dma;
 	u32 dma_bits;
+	u32 vram_mib;
+	u32 peer_group;
 };
 
 #define VSVM_CONFIG_DEFAULT \
@@ -149,6 +159,22 @@ struct vsvm_engine {
 };
 
 /**
+ * struct vsvm_vram - A GPU's memory.
+ */
+struct vsvm_vram {
+	/** @base: What stands for it; NULL: the GPU has none. */
+	void *base;
+	/** @size: Its size in bytes. */
+	u64 size;
+	/** @lock: Protects @buddy, and changes of @used. */
+	struct mutex lock;
+	/** @buddy: What is free. */
+	struct gpu_buddy buddy;
+	/** @used: Pages that are somebody's; read without the lock. */
+	unsigned long *used;
+};
+
+/**
  * struct vsvm_gpu - A virtual GPU.
  */
 struct vsvm_gpu {
@@ -174,6 +200,12 @@ struct vsvm_gpu {
 	struct work_struct wedged_work;
 	/** @fail_zap_wait: Next so many shoot-downs are not answered (debugfs). */
 	atomic_t fail_zap_wait;
+	/** @vram: Its memory. */
+	struct vsvm_vram vram;
+	/** @copies: Copies made to and from its memory. */
+	atomic64_t copies;
+	/** @fail_copy: The how manieth of them fails, 0: none (debugfs). */
+	atomic_t fail_copy;
 	/** @fail_dma_map: The how manieth DMA mapping fails, 0: none (debugfs). */
 	atomic_t fail_dma_map;
 	/** @hold_flush: Shoot-downs do not complete for now (debugfs). */
@@ -356,6 +388,24 @@ void vsvm_dma_fini(struct vsvm_gpu *gpu);
 bool vsvm_dma_to_phys(struct vsvm_gpu *gpu, u64 addr, bool write,
 		      phys_addr_t *phys);
 
+/* vsvm_vram.c */
+extern const struct drm_msvm_memory_ops vsvm_memory_ops;
+int vsvm_vram_init(struct vsvm_gpu *gpu);
+void vsvm_vram_fini(struct vsvm_gpu *gpu);
+void *vsvm_vram_to_virt(struct vsvm_gpu *gpu, u64 offset);
+void *vsvm_bus_to_virt(struct vsvm_gpu *gpu, u64 addr);
+struct vsvm_gpu *vsvm_vram_find(u32 index);
+u32 vsvm_vram_index_of(u32 device_id);
+
+/* vsvm_pages.c */
+int vsvm_migrate_ioctl(struct drm_device *drm, void *data,
+		       struct drm_file *file);
+int vsvm_residency_ioctl(struct drm_device *drm, void *data,
+			 struct drm_file *file);
+int vsvm_memory_ioctl(struct drm_device *drm, void *data,
+		      struct drm_file *file);
+int vsvm_prefetch(struct vsvm_vm *vm, u64 start, u64 len, u32 target);
+
 /* vsvm_oracle.c */
 int vsvm_oracle_join(struct vsvm_vm *vm);
 void vsvm_oracle_leave(struct vsvm_vm *vm);
@@ -406,6 +456,8 @@ u64 vsvm_engine_busy_ns(struct vsvm_engine *engine, struct vsvm_file *file);
 
 /* vsvm_cmd.c */
 int vsvm_job_run(struct vsvm_engine *engine, struct vsvm_job *job);
+
+/* vsvm_check.c */
 int vsvm_cmd_check(const struct drm_vsvm_cmd *cmd);
 
 /* vsvm_exec.c */

@@ -120,11 +120,21 @@ struct vsvm_gpu *vsvm_gpu_create(const struct vsvm_config *config)
 	err = vsvm_gpu_init_engines(gpu);
 	if (err)
 		goto err_faux;
-	err = drm_msvm_device_register(&gpu->msvm, &gpu->drm, &vsvm_member_ops,
-				       config->dma == VSVM_DMA_NONE ?
-				       DRM_MSVM_DEVICE_NO_DMA : 0);
+	err = vsvm_vram_init(gpu);
 	if (err)
 		goto err_engines;
+	err = drm_msvm_device_register(&gpu->msvm, &gpu->drm, &vsvm_member_ops,
+				       DRM_MSVM_DEVICE_PEERS |
+				       (config->dma == VSVM_DMA_NONE ?
+					DRM_MSVM_DEVICE_NO_DMA : 0));
+	if (err)
+		goto err_vram;
+	if (gpu->vram.size) {
+		err = drm_msvm_device_add_memory(&gpu->msvm, &vsvm_memory_ops,
+						 gpu->vram.size);
+		if (err)
+			goto err_msvm;
+	}
 	err = drm_dev_register(&gpu->drm, 0);
 	if (err)
 		goto err_msvm;
@@ -133,6 +143,8 @@ struct vsvm_gpu *vsvm_gpu_create(const struct vsvm_config *config)
 
 err_msvm:
 	drm_msvm_device_unregister(&gpu->msvm);
+err_vram:
+	vsvm_vram_fini(gpu);
 err_engines:
 	vsvm_gpu_fini_engines(gpu);
 err_faux:
@@ -166,8 +178,10 @@ void vsvm_gpu_destroy(struct vsvm_gpu *gpu)
 	}
 
 	cancel_work_sync(&gpu->wedged_work);
+	/* Brings back what is in its memory. */
 	drm_msvm_device_unregister(&gpu->msvm);
 	vsvm_gpu_fini_engines(gpu);
+	vsvm_vram_fini(gpu);
 	vsvm_dma_fini(gpu);
 	faux_device_destroy(faux);
 	drm_dev_put(&gpu->drm);

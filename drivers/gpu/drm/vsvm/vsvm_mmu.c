@@ -27,6 +27,9 @@
 #define VSVM_PTE_WRITE	BIT_ULL(1)
 /* Should not be there any more, says the oracle. */
 #define VSVM_PTE_STALE	BIT_ULL(2)
+/* The address is one in the GPU's own memory, or in another GPU's. */
+#define VSVM_PTE_VRAM	BIT_ULL(3)
+#define VSVM_PTE_PEER	BIT_ULL(4)
 
 /* Of shoot-downs that a test holds. */
 #define VSVM_HOLD_TIMEOUT	(20 * HZ)
@@ -134,6 +137,18 @@ int vsvm_pt_prepare(struct vsvm_vm *vm, u64 start, u64 end)
 	return 0;
 }
 
+static u64 vsvm_pte_kind(const struct drm_pagemap_addr *addr)
+{
+	switch (addr->proto) {
+	case DRM_MSVM_PROTO_VRAM:
+		return VSVM_PTE_VRAM;
+	case DRM_MSVM_PROTO_PEER:
+		return VSVM_PTE_PEER;
+	default:
+		return 0;
+	}
+}
+
 /*
  * Write page-table entries. Context: notifier lock held, so that no
  * invalidation of these pages runs; tables prepared.
@@ -141,12 +156,13 @@ int vsvm_pt_prepare(struct vsvm_vm *vm, u64 start, u64 end)
 void vsvm_pt_map(struct vsvm_vm *vm, u64 start,
 		 const struct drm_pagemap_addr *addrs, u64 end, bool writable)
 {
-	u64 flags = VSVM_PTE_VALID | (writable ? VSVM_PTE_WRITE : 0);
+	u64 rights = VSVM_PTE_VALID | (writable ? VSVM_PTE_WRITE : 0);
 	struct vsvm_table *table = NULL;
-	u64 addr = start, page, n;
+	u64 addr = start, page, n, flags;
 
 	while (addr < end) {
 		n = 1ULL << addrs->order;
+		flags = rights | vsvm_pte_kind(addrs);
 		for (page = 0; page < n; page++, addr += PAGE_SIZE) {
 			unsigned int index = vsvm_pt_index(addr, 0);
 
@@ -269,9 +285,10 @@ bool vsvm_tlb_find_dma(struct vsvm_gpu *gpu, u64 start, u64 end)
 
 		spin_lock(&engine->tlb_lock);
 		for (k = 0; k < VSVM_TLB_ENTRIES && !found; k++) {
-			u64 to = engine->tlb[k].pte & PAGE_MASK;
+			u64 pte = engine->tlb[k].pte, to = pte & PAGE_MASK;
 
-			found = engine->tlb[k].vm && to >= start && to < end;
+			found = engine->tlb[k].vm && to >= start && to < end &&
+				!(pte & (VSVM_PTE_VRAM | VSVM_PTE_PEER));
 		}
 		spin_unlock(&engine->tlb_lock);
 	}
@@ -371,6 +388,22 @@ void vsvm_mmu_cut_off(struct vsvm_vm *vm)
 	queue_work(system_dfl_wq, &vm->gpu->wedged_work);
 }
 
+/* Memory of a GPU: this one's, or another's on the same bus. */
+static void *vsvm_translate_vram(struct vsvm_vm *vm, u64 addr, u64 pte)
+{
+	u64 to = pte & PAGE_MASK;
+	void *mem;
+
+	rcu_read_lock();
+	mem = pte & VSVM_PTE_VRAM ? vsvm_vram_to_virt(vm->gpu, to) :
+				    vsvm_bus_to_virt(vm->gpu, to);
+	rcu_read_unlock();
+	/* Nobody's page, or one that the oracle saw taken away. */
+	if (!mem || pte & VSVM_PTE_STALE)
+		vsvm_stale(vm->gpu, VSVM_STALE_USE, addr);
+	return mem ? mem + offset_in_page(addr) : NULL;
+}
+
 /*
  * Translate an address for one access of at most the rest of its page. Context:
  * TLB lock of the engine held until the access is over.
@@ -404,6 +437,8 @@ void *vsvm_translate(struct vsvm_engine *engine, struct vsvm_vm *vm, u64 addr,
 		return NULL;
 	}
 
+	if (pte & (VSVM_PTE_VRAM | VSVM_PTE_PEER))
+		return vsvm_translate_vram(vm, addr, pte);
 	if (!vsvm_dma_to_phys(vm->gpu, pte & PAGE_MASK, write, &phys)) {
 		/* As hardware behind an IOMMU: it is not let through. */
 		vsvm_stale(vm->gpu, VSVM_STALE_DMA, pte & PAGE_MASK);

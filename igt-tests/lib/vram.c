@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Device memory in tests, see vram.h.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "vram.h"
+
+/* Number of a GPU in the driver. */
+uint32_t vram_index(struct vsvm_set *set, int gpu)
+{
+	struct drm_vsvm_query query = { .param = DRM_VSVM_PARAM_GPU_INDEX };
+
+	igt_assert(!vsvm_ioctl(set->fd[gpu], DRM_IOCTL_VSVM_QUERY, &query));
+	return query.value;
+}
+
+uint32_t where_gpu(struct vsvm_set *set, int gpu)
+{
+	return DRM_VSVM_WHERE_GPU + vram_index(set, gpu);
+}
+
+static void vram_where(struct vsvm_set *set, const void *p, size_t len,
+		       uint32_t *where)
+{
+	struct drm_vsvm_residency args = {
+		.vm_id = set->vm[0],
+		.start = to_u64(p),
+		.len = len,
+		.where = to_u64(where),
+	};
+	int ret = vsvm_ioctl(set->fd[0], DRM_IOCTL_VSVM_RESIDENCY, &args);
+
+	igt_assert_f(!ret, "residency: %s\n", strerror(-ret));
+}
+
+/* How many pages of an interval are somewhere. */
+size_t vram_count(struct vsvm_set *set, const void *p, size_t len,
+		  uint32_t where)
+{
+	size_t npages = len / SZ_4K, i, n = 0;
+	uint32_t *pages = malloc(npages * sizeof(*pages));
+
+	igt_assert(pages);
+	vram_where(set, p, len, pages);
+	for (i = 0; i < npages; i++)
+		n += pages[i] == where;
+	free(pages);
+	return n;
+}
+
+/* All pages of an interval are there. */
+void vram_expect(struct vsvm_set *set, const void *p, size_t len,
+		 uint32_t where)
+{
+	size_t n = vram_count(set, p, len, where);
+
+	igt_assert_f(n == len / SZ_4K, "%zu of %zu pages are at %u\n", n,
+		     len / SZ_4K, where);
+}
+
+/* Move memory, asking by the VM of a GPU. Return: 0 or a negative errno. */
+int vram_try_migrate(struct vsvm_set *set, int gpu, const void *p, size_t len,
+		     int to)
+{
+	struct drm_vsvm_migrate args = {
+		.vm_id = set->vm[gpu],
+		.start = to_u64(p),
+		.len = len,
+		.target = to == TO_SYSTEM ? 0 : vram_index(set, to) + 1,
+	};
+
+	return vsvm_ioctl(set->fd[gpu], DRM_IOCTL_VSVM_MIGRATE, &args);
+}
+
+/* Move memory and see that all of it arrived. */
+void vram_migrate(struct vsvm_set *set, const void *p, size_t len, int to)
+{
+	int tries, ret = -EBUSY;
+
+	/* The kernel's own batches may hold a page for a moment. */
+	for (tries = 0; tries < 100 && ret == -EBUSY; tries++)
+		ret = vram_try_migrate(set, 0, p, len, to);
+	igt_assert_f(!ret, "migrate: %s\n", strerror(-ret));
+	if (to != TO_SYSTEM)
+		vram_expect(set, p, len, where_gpu(set, to));
+}
+
+struct drm_vsvm_cmd vram_prefetch(struct vsvm_set *set, void *p, size_t len,
+				  int to)
+{
+	return (struct drm_vsvm_cmd) {
+		.op = DRM_VSVM_OP_PREFETCH,
+		.dst = to_u64(p),
+		.len = len,
+		.arg0 = to == TO_SYSTEM ? 0 : vram_index(set, to) + 1,
+	};
+}
+
+struct drm_vsvm_memory vram_info(struct vsvm_set *set, int gpu)
+{
+	struct drm_vsvm_memory info = {};
+
+	igt_assert(!vsvm_ioctl(set->fd[gpu], DRM_IOCTL_VSVM_MEMORY, &info));
+	return info;
+}
+
+/* Nothing is left in any GPU's memory; what was freed is gone a moment later. */
+void vram_expect_empty(struct vsvm_set *set)
+{
+	int64_t deadline = vsvm_deadline(20);
+	int gpu;
+
+	for (gpu = 0; gpu < set->n; gpu++) {
+		while (vram_info(set, gpu).used) {
+			igt_assert_f(vsvm_now() < deadline,
+				     "%llu bytes left in GPU %d\n",
+				     (unsigned long long)vram_info(set, gpu).used,
+				     gpu);
+			usleep(1000);
+		}
+	}
+}
