@@ -240,6 +240,7 @@ void drm_msvm_device_unregister(struct drm_msvm_device *dev);
 int drm_msvm_join(struct drm_msvm_member *member, struct drm_msvm_device *dev,
 		  u64 va_start, u64 va_end);
 void drm_msvm_leave(struct drm_msvm_member *member);
+void drm_msvm_reset(struct drm_msvm_member *member);
 
 int drm_msvm_handle_fault(struct drm_msvm_member *member, u64 addr,
 			  enum drm_msvm_access access);

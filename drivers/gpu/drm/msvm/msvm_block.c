@@ -1,13 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Blocks: pieces of device memory that pages live in; made for a migration,
- * evicted when there is no room for the next, freed when the last page is gone.
- *
- * Who goes first: blocks are on a list, and a block that was used since the list
- * was last gone through is passed over once (the clock algorithm). Used means
- * mapped by some device, on a fault or together with others. Eviction works on
- * physical pages and takes neither mmap_lock nor a lock of any address space, so
- * no process waits for another's.
+ * Blocks: pieces of device memory that pages live in; made for a migration, freed
+ * when the last page is gone. When there is no room for one, others are evicted.
  */
 #include <linux/mm.h>
 #include <linux/pm_runtime.h>
@@ -69,125 +63,6 @@ void msvm_memory_reap(struct msvm_memory *memory)
 		msvm_block_put(block);
 	}
 	wake_up_all(&memory->wq);
-}
-
-/* Evict one block. The caller took it off the list. */
-static int msvm_block_evict(struct msvm_block *block)
-{
-	struct drm_pagemap_devmem *devmem = &block->devmem;
-	struct mm_struct *mm = block->mm;
-	struct task_struct *init;
-	int err;
-
-	if (completion_done(&devmem->detached))
-		return 0;
-	err = drm_pagemap_evict_to_ram(devmem);
-	if (err != -EFAULT || completion_done(&devmem->detached))
-		return err;
-
-	/*
-	 * The process is gone, but one that it forked may have the pages. The
-	 * function wants some process that is alive and makes no other use of
-	 * it; the first one always is.
-	 */
-	rcu_read_lock();
-	init = get_pid_task(find_pid_ns(1, &init_pid_ns), PIDTYPE_PID);
-	rcu_read_unlock();
-	if (!init)
-		return err;
-	mm = get_task_mm(init);
-	put_task_struct(init);
-	if (!mm)
-		return err;
-	devmem->mm = mm;
-	err = drm_pagemap_evict_to_ram(devmem);
-	devmem->mm = block->mm;
-	mmput(mm);
-
-	return err;
-}
-
-/* Next block to evict, off the list and with a reference; or NULL. */
-static struct msvm_block *msvm_clock_next(struct msvm_memory *memory)
-{
-	struct msvm_block *block;
-
-	lockdep_assert_held(&memory->lock);
-
-	while ((block = list_first_entry_or_null(&memory->blocks,
-						 struct msvm_block, link))) {
-		if (!block->referenced) {
-			list_del_init(&block->link);
-			kref_get(&block->ref);
-			return block;
-		}
-		/* Each is passed over once at most, so this ends. */
-		block->referenced = false;
-		list_move_tail(&block->link, &memory->blocks);
-		atomic64_inc(&memory->second_chances);
-	}
-	return NULL;
-}
-
-/*
- * Evict a block. Context: sleeps; takes folio locks and, through notifiers,
- * those of any address space; no lock is held that these come before.
- *
- * Return: 0 and its size; -ENOENT: there is none to evict; -EBUSY, -ENOMEM,
- * -EFAULT: the one tried could not be, and goes to the end of the list.
- */
-int msvm_memory_evict_one(struct msvm_memory *memory, size_t *size)
-{
-	struct msvm_block *block;
-	int err;
-
-	msvm_memory_reap(memory);
-	spin_lock(&memory->lock);
-	block = msvm_clock_next(memory);
-	spin_unlock(&memory->lock);
-	if (!block)
-		return -ENOENT;
-
-	*size = block->devmem.size;
-	err = msvm_block_evict(block);
-	if (!err)
-		atomic64_inc(&memory->evictions);
-	/* Whatever came of it: the last page may go without us, or not at all. */
-	spin_lock(&memory->lock);
-	if (!block->freed && list_empty(&block->link))
-		list_add_tail(&block->link, &memory->blocks);
-	spin_unlock(&memory->lock);
-	msvm_memory_reap(memory);
-	msvm_block_put(block);
-
-	return err;
-}
-
-/*
- * Evict all. The device goes, so this ends only when nothing is left; no block is
- * made any more. What can't be moved is locked by somebody for a moment, or
- * belongs to a process that is just going. Context: sleeps.
- */
-void msvm_memory_drain(struct msvm_memory *memory)
-{
-	unsigned long warn = jiffies + 10 * HZ;
-	size_t size;
-
-	for (;;) {
-		while (!msvm_memory_evict_one(memory, &size))
-			cond_resched();
-		msvm_memory_reap(memory);
-		if (!READ_ONCE(memory->nr_blocks))
-			return;
-		wait_event_timeout(memory->wq, !READ_ONCE(memory->nr_blocks) ||
-				   !llist_empty(&memory->freed), HZ / 50);
-		if (time_after(jiffies, warn)) {
-			drm_warn(memory->drm,
-				 "msvm: still waiting for %llu blocks of device memory in use\n",
-				 READ_ONCE(memory->nr_blocks));
-			warn = jiffies + 10 * HZ;
-		}
-	}
 }
 
 static bool msvm_memory_charge(struct msvm_memory *memory, size_t size)

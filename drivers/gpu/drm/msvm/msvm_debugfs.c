@@ -11,6 +11,7 @@
 #include <drm/drm_file.h>
 
 #include "msvm_internal.h"
+#include "msvm_memory.h"
 
 static struct dentry *msvm_debugfs_root;
 
@@ -43,20 +44,25 @@ DEFINE_SHOW_ATTRIBUTE(msvm_contexts);
 
 static void msvm_devices_show_one(struct drm_msvm_device *dev, void *data)
 {
+	struct drm_msvm_memory_info info = {};
 	char node[24];
 
-	seq_printf(data, "%-6u %-16s %-12s %-16s %-8s %7d\n", dev->id,
+	drm_msvm_device_memory_info(dev, &info);
+	seq_printf(data, "%-6u %-16s %-12s %-16s %-8s %7d %8llu %8llu %8llu %9llu\n",
+		   dev->id,
 		   dev_name(dev->drm->dev),
 		   msvm_device_node(dev, node, sizeof(node)),
 		   dev->drm->driver->name,
 		   dev->flags & DRM_MSVM_DEVICE_NO_DMA ? "none" : "dma",
-		   atomic_read(&dev->members));
+		   atomic_read(&dev->members), info.size >> 10,
+		   info.limit >> 10, info.used >> 10, info.evictions);
 }
 
 static int msvm_devices_show(struct seq_file *m, void *unused)
 {
-	seq_printf(m, "%-6s %-16s %-12s %-16s %-8s %7s\n", "id", "device",
-		   "node", "driver", "mapping", "members");
+	seq_printf(m, "%-6s %-16s %-12s %-16s %-8s %7s %8s %8s %8s %9s\n", "id",
+		   "device", "node", "driver", "mapping", "members", "KiB",
+		   "limit", "used", "evictions");
 	msvm_device_for_each(msvm_devices_show_one, m);
 	return 0;
 }
@@ -201,24 +207,28 @@ static int msvm_ranges_show(struct seq_file *m, void *v)
 {
 	struct drm_msvm_range *range = v;
 	struct drm_gpusvm *gpusvm;
+	char where[12] = "-";
 
 	if (v == SEQ_START_TOKEN) {
-		seq_printf(m, "%-12s-%-12s %8s %-5s %-16s %-16s %6s %s\n",
+		seq_printf(m, "%-12s-%-12s %8s %-5s %-16s %-16s %6s %-6s %s\n",
 			   "start", "end", "KiB", "walk", "mapped", "writable",
-			   "runs", "state");
+			   "runs", "device", "state");
 		return 0;
 	}
 
 	gpusvm = range->base.gpusvm;
 	drm_gpusvm_notifier_lock(gpusvm);
-	seq_printf(m, "%012lx-%012lx %8lu %-5s %*pb %*pb %6u %s\n",
+	if (range->runs_valid && range->dpagemap)
+		snprintf(where, sizeof(where), "%u",
+			 to_msvm_pagemap(range->dpagemap)->memory->dev_id);
+	seq_printf(m, "%012lx-%012lx %8lu %-5s %*pb %*pb %6u %-6s %s\n",
 		   drm_gpusvm_range_start(&range->base),
 		   drm_gpusvm_range_end(&range->base),
 		   drm_gpusvm_range_size(&range->base) >> 10,
 		   range->runs_valid ? "valid" : "none",
 		   DRM_MSVM_MAX_MEMBERS, range->mapped,
 		   DRM_MSVM_MAX_MEMBERS, range->writable,
-		   range->runs_valid ? range->nr_runs : 0,
+		   range->runs_valid ? range->nr_runs : 0, where,
 		   msvm_range_unmapped(range) ? "unmapped" : "live");
 	drm_gpusvm_notifier_unlock(gpusvm);
 	return 0;

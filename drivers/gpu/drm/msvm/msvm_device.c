@@ -9,6 +9,7 @@
 
 #include <drm/drm_device.h>
 #include <drm/drm_drv.h>
+#include <drm/drm_pagemap_util.h>
 #include <drm/drm_print.h>
 
 #include "msvm_internal.h"
@@ -137,4 +138,28 @@ void msvm_device_for_each(void (*fn)(struct drm_msvm_device *dev, void *data),
 
 	xa_for_each(&msvm_devices, index, dev)
 		fn(dev, data);
+}
+
+/*
+ * The next pagemap in use of a device, from number *@index on, with a reference; or
+ * NULL. Context: any that is not atomic; takes no mutex, as eviction may come from
+ * under any of ours.
+ */
+struct drm_pagemap *msvm_device_next_pagemap(unsigned long *index)
+{
+	struct drm_pagemap *dpagemap = NULL;
+	struct drm_msvm_device *dev;
+
+	/* A device is taken out under this lock before its memory is. */
+	xa_lock(&msvm_devices);
+	while (!dpagemap && (dev = xa_find(&msvm_devices, index, ULONG_MAX,
+					   XA_PRESENT))) {
+		if (dev->memory)
+			dpagemap = drm_pagemap_get_from_cache_if_active
+					(dev->memory->cache);
+		++*index;
+	}
+	xa_unlock(&msvm_devices);
+
+	return dpagemap;
 }

@@ -140,6 +140,21 @@ static struct drm_msvm_range *msvm_leave_next(struct msvm_shard *shard,
 	return range;
 }
 
+/* The next few of them. Return: how many. */
+static unsigned int msvm_leave_batch(struct msvm_shard *shard,
+				     unsigned long *index,
+				     struct drm_msvm_range **ranges)
+{
+	unsigned int nr;
+
+	for (nr = 0; nr < MSVM_LEAVE_BATCH; nr++) {
+		ranges[nr] = msvm_leave_next(shard, index);
+		if (!ranges[nr])
+			break;
+	}
+	return nr;
+}
+
 /*
  * Ranges that come into being meanwhile can't get the slot, so one pass sees
  * all that matter. No lock is held from one batch to the next.
@@ -152,11 +167,7 @@ static void msvm_leave_shard(struct msvm_shard *shard,
 	unsigned int nr, i;
 
 	do {
-		for (nr = 0; nr < MSVM_LEAVE_BATCH; nr++) {
-			ranges[nr] = msvm_leave_next(shard, &index);
-			if (!ranges[nr])
-				break;
-		}
+		nr = msvm_leave_batch(shard, &index, ranges);
 		if (nr)
 			msvm_leave_ranges(ranges, nr, member);
 		for (i = 0; i < nr; i++)
@@ -195,13 +206,57 @@ void drm_msvm_leave(struct drm_msvm_member *member)
 	msvm->nr_members--;
 	mutex_unlock(&msvm->lock);
 
-	atomic_dec(&member->dev->members);
+	if (atomic_dec_and_test(&member->dev->members) && member->dev->memory)
+		msvm_memory_idle(member->dev->memory);
 	member->msvm = NULL;
 	drm_pagemap_put(member->dpagemap);
 	member->dpagemap = NULL;
 	msvm_context_put(msvm);
 }
 EXPORT_SYMBOL_GPL(drm_msvm_leave);
+
+/* As msvm_leave_shard(), but the entries of the member stay. */
+static void msvm_reset_shard(struct msvm_shard *shard,
+			     struct drm_msvm_member *member)
+{
+	struct drm_msvm_range *ranges[MSVM_LEAVE_BATCH];
+	unsigned long index = 0;
+	unsigned int nr, i;
+
+	do {
+		nr = msvm_leave_batch(shard, &index, ranges);
+		if (nr)
+			msvm_ranges_drop_slot(ranges, nr, member->slot);
+		for (i = 0; i < nr; i++)
+			msvm_range_put(ranges[i]);
+		cond_resched();
+	} while (nr == MSVM_LEAVE_BATCH);
+}
+
+/**
+ * drm_msvm_reset() - Drop all mappings of a member.
+ * @member: The member.
+ *
+ * For a GPU that lost its page tables, or whose driver wants to write them anew: all
+ * that was bound before the call is zapped and unmapped, and comes back by faults.
+ * Pages in the device's memory are another matter, see
+ * drm_msvm_device_evict_all().
+ *
+ * Context: Sleeps. The caller holds no lock that any of the member's operations
+ * takes. Faults of the member can be under way: what they bind meanwhile may be
+ * dropped or not. The member does not leave.
+ */
+void drm_msvm_reset(struct drm_msvm_member *member)
+{
+	struct drm_msvm *msvm = member->msvm;
+	struct msvm_shard *shard;
+	unsigned long index;
+
+	might_sleep();
+	xa_for_each(&msvm->shards, index, shard)
+		msvm_reset_shard(shard, member);
+}
+EXPORT_SYMBOL_GPL(drm_msvm_reset);
 
 /**
  * drm_msvm_member_info() - Size and counters of a member's address space.

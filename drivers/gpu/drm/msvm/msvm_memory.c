@@ -116,6 +116,7 @@ int drm_msvm_device_add_memory(struct drm_msvm_device *dev,
 	INIT_LIST_HEAD(&memory->blocks);
 	init_llist_head(&memory->freed);
 	INIT_WORK(&memory->free_work, msvm_memory_free_work);
+	INIT_DELAYED_WORK(&memory->idle_work, msvm_memory_idle_work);
 	init_waitqueue_head(&memory->wq);
 
 	memory->dma_dev = dev->flags & DRM_MSVM_DEVICE_NO_DMA ?
@@ -155,6 +156,8 @@ void msvm_memory_remove(struct drm_msvm_device *dev)
 	spin_lock(&memory->lock);
 	memory->dead = true;
 	spin_unlock(&memory->lock);
+	/* It does not start again once it sees that the memory is dead. */
+	disable_delayed_work_sync(&memory->idle_work);
 	msvm_memory_drain(memory);
 	drm_WARN_ON(memory->drm, memory->used || memory->nr_blocks);
 	dev->memory = NULL;

@@ -63,6 +63,8 @@ struct msvm_memory {
 	struct llist_head freed;
 	/** @free_work: Frees them. */
 	struct work_struct free_work;
+	/** @idle_work: Empties the memory of a device that nobody uses. */
+	struct delayed_work idle_work;
 	/** @wq: Woken when memory was freed. */
 	wait_queue_head_t wq;
 	/** @moved_in: See &drm_msvm_memory_info. */
@@ -164,8 +166,12 @@ void msvm_block_ready(struct msvm_block *block);
 void msvm_block_put(struct msvm_block *block);
 void msvm_block_touch(struct msvm_memory *memory, u64 offset);
 void msvm_memory_reap(struct msvm_memory *memory);
+
+/* msvm_evict.c */
 int msvm_memory_evict_one(struct msvm_memory *memory, size_t *size);
 void msvm_memory_drain(struct msvm_memory *memory);
+void msvm_memory_idle_work(struct work_struct *work);
+void msvm_memory_idle(struct msvm_memory *memory);
 
 /* msvm_copy.c */
 extern const struct drm_pagemap_devmem_ops msvm_devmem_ops;

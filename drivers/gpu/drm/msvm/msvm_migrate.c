@@ -83,6 +83,84 @@ out:
 	return err;
 }
 
+static bool msvm_move_invalidate(struct mmu_interval_notifier *notifier,
+				 const struct mmu_notifier_range *range,
+				 unsigned long seq)
+{
+	mmu_interval_set_seq(notifier, seq);
+	return true;
+}
+
+static const struct mmu_interval_notifier_ops msvm_move_ops = {
+	.invalidate = msvm_move_invalidate,
+};
+
+/*
+ * Bring the device pages among at most 512 pages back, by the same fault that the
+ * CPU would take, and touch no other page.
+ */
+static int msvm_piece_to_system(struct mmu_interval_notifier *notifier,
+				unsigned long start, unsigned long npages,
+				unsigned long *pfns)
+{
+	struct hmm_range hmm = {
+		.notifier = notifier,
+		.start = start,
+		.end = start + npages * PAGE_SIZE,
+		.hmm_pfns = pfns,
+		.dev_private_owner = msvm_owner(),
+	};
+	unsigned long i;
+	bool any = false;
+	int err;
+
+	memset(pfns, 0, npages * sizeof(*pfns));
+	err = hmm_range_fault_unlocked_timeout(&hmm, HZ);
+	if (err)
+		return err;
+	for (i = 0; i < npages; i++) {
+		bool device = (pfns[i] & HMM_PFN_VALID) &&
+			      msvm_pagemap_of_pfn(pfns[i] & ~HMM_PFN_FLAGS);
+
+		/* What to do now, for each page. */
+		pfns[i] = device ? HMM_PFN_REQ_FAULT : 0;
+		any |= device;
+	}
+	if (!any)
+		return 0;
+	hmm.pfn_flags_mask = HMM_PFN_REQ_FAULT;
+	hmm.dev_private_owner = NULL;
+	return hmm_range_fault_unlocked_timeout(&hmm, HZ);
+}
+
+/*
+ * The pages may be in the memory of a device that does not reach the destination:
+ * they go by system memory. Return: whether they are there now.
+ */
+static bool msvm_move_by_system(struct msvm_move *move, unsigned long start,
+				unsigned long size)
+{
+	struct mmu_interval_notifier notifier;
+	unsigned long *pfns;
+	int err;
+
+	pfns = msvm_alloc(kvmalloc_array(size >> PAGE_SHIFT, sizeof(*pfns),
+					 GFP_KERNEL));
+	if (!pfns)
+		return false;
+	err = msvm_fail_alloc() ? -ENOMEM :
+	      mmu_interval_notifier_insert(&notifier, move->msvm->mm, start,
+					   size, &msvm_move_ops);
+	if (!err) {
+		err = msvm_piece_to_system(&notifier, start,
+					   size >> PAGE_SHIFT, pfns);
+		mmu_interval_notifier_remove(&notifier);
+	}
+	kvfree(pfns);
+
+	return !err;
+}
+
 /* Errors after which a smaller interval may do, or others may. */
 static bool msvm_move_may_retry(int err)
 {
@@ -115,6 +193,8 @@ static int msvm_move(struct msvm_move *move, unsigned long start,
 		size = msvm_move_sizes[i];
 
 		err = msvm_move_once(move, addr, size);
+		if (err == -EFAULT && msvm_move_by_system(move, addr, size))
+			err = msvm_move_once(move, addr, size);
 		if (!err) {
 			move->moved += size;
 			addr += size;
@@ -190,56 +270,6 @@ int msvm_range_to_system(struct drm_msvm_range *range)
 	trace_msvm_move(msvm->id, drm_gpusvm_range_start(&range->base),
 			drm_gpusvm_range_end(&range->base), 0, err);
 	return err == -ETIME ? -EBUSY : err;
-}
-
-static bool msvm_move_invalidate(struct mmu_interval_notifier *notifier,
-				 const struct mmu_notifier_range *range,
-				 unsigned long seq)
-{
-	mmu_interval_set_seq(notifier, seq);
-	return true;
-}
-
-static const struct mmu_interval_notifier_ops msvm_move_ops = {
-	.invalidate = msvm_move_invalidate,
-};
-
-/*
- * Bring the device pages among at most 512 pages back, by the same fault that the
- * CPU would take, and touch no other page.
- */
-static int msvm_piece_to_system(struct mmu_interval_notifier *notifier,
-				unsigned long start, unsigned long npages,
-				unsigned long *pfns)
-{
-	struct hmm_range hmm = {
-		.notifier = notifier,
-		.start = start,
-		.end = start + npages * PAGE_SIZE,
-		.hmm_pfns = pfns,
-		.dev_private_owner = msvm_owner(),
-	};
-	unsigned long i;
-	bool any = false;
-	int err;
-
-	memset(pfns, 0, npages * sizeof(*pfns));
-	err = hmm_range_fault_unlocked_timeout(&hmm, HZ);
-	if (err)
-		return err;
-	for (i = 0; i < npages; i++) {
-		bool device = (pfns[i] & HMM_PFN_VALID) &&
-			      msvm_pagemap_of_pfn(pfns[i] & ~HMM_PFN_FLAGS);
-
-		/* What to do now, for each page. */
-		pfns[i] = device ? HMM_PFN_REQ_FAULT : 0;
-		any |= device;
-	}
-	if (!any)
-		return 0;
-	hmm.pfn_flags_mask = HMM_PFN_REQ_FAULT;
-	hmm.dev_private_owner = NULL;
-	return hmm_range_fault_unlocked_timeout(&hmm, HZ);
 }
 
 /* Part of an interval in one VMA. */

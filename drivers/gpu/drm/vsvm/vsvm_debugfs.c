@@ -33,6 +33,11 @@ static int vsvm_counters_show(struct seq_file *m, void *unused)
 	seq_printf(m, "zaps: %lld\n", atomic64_read(&gpu->zaps));
 	seq_printf(m, "flushes: %lld\n", atomic64_read(&gpu->flushes));
 	seq_printf(m, "copies: %lld\n", atomic64_read(&gpu->copies));
+	seq_printf(m, "has_pm: %d\n", gpu->has_pm);
+	seq_printf(m, "suspends: %d\n", atomic_read(&gpu->suspends));
+	seq_printf(m, "resumes: %d\n", atomic_read(&gpu->resumes));
+	seq_printf(m, "sleeps: %d\n", atomic_read(&gpu->sleeps));
+	seq_printf(m, "resets: %d\n", atomic_read(&gpu->resets));
 	seq_printf(m, "held: %d\n", atomic_read(&gpu->held));
 	seq_printf(m, "dma_maps: %lu\n", maps);
 	for (i = 0; i < VSVM_STALE_KINDS; i++)
@@ -64,6 +69,12 @@ static int vsvm_hold_flush_set(void *data, u64 value)
 DEFINE_DEBUGFS_ATTRIBUTE(vsvm_hold_flush_fops, vsvm_hold_flush_get,
 			 vsvm_hold_flush_set, "%llu\n");
 
+static int vsvm_reset_set(void *data, u64 value)
+{
+	return value == 1 ? vsvm_gpu_reset(data) : -EINVAL;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(vsvm_reset_fops, NULL, vsvm_reset_set, "%llu\n");
+
 /* drm_driver.debugfs_init */
 void vsvm_gpu_debugfs_init(struct drm_minor *minor)
 {
@@ -75,6 +86,7 @@ void vsvm_gpu_debugfs_init(struct drm_minor *minor)
 				&gpu->fail_zap_wait);
 	debugfs_create_atomic_t("fail_dma_map", 0600, dir, &gpu->fail_dma_map);
 	debugfs_create_atomic_t("fail_copy", 0600, dir, &gpu->fail_copy);
+	debugfs_create_file("reset", 0200, dir, gpu, &vsvm_reset_fops);
 	debugfs_create_file_unsafe("hold_flush", 0600, dir, gpu,
 				   &vsvm_hold_flush_fops);
 }

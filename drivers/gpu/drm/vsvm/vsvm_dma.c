@@ -135,10 +135,8 @@ int vsvm_dma_init(struct vsvm_gpu *gpu, struct device *dev)
 	xa_init_flags(&gpu->dma_maps, XA_FLAGS_ALLOC1);
 	if (gpu->config.dma == VSVM_DMA_NONE)
 		return 0;
-	if (gpu->config.dma == VSVM_DMA_IOMMU) {
-		dev_set_drvdata(dev, gpu);
+	if (gpu->config.dma == VSVM_DMA_IOMMU)
 		vsvm_dma_set_ops(dev);
-	}
 	/* Some kernels refuse the mask, others would bounce: drm_msvm says no. */
 	if (dma_coerce_mask_and_coherent(dev,
 					 DMA_BIT_MASK(gpu->config.dma_bits)))

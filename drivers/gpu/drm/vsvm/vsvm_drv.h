@@ -30,6 +30,7 @@
 #include <drm/vsvm_drm.h>
 
 struct dentry;
+struct dev_pm_ops;
 struct device;
 struct drm_file;
 struct faux_device;
@@ -49,6 +50,9 @@ struct vsvm_vm;
 /* Ended jobs of a VM that nobody asked about yet. */
 #define VSVM_MAX_RESULTS	1024
 #define VSVM_TLB_ENTRIES	64
+/* What memory is filled with while it is free, and what it has after it lost power. */
+#define VSVM_VRAM_POISON	0xdb
+#define VSVM_VRAM_LOST		0xdd
 /* It is real memory of the machine. */
 #define VSVM_MAX_VRAM_MIB	65536
 
@@ -202,6 +206,16 @@ struct vsvm_gpu {
 	atomic_t fail_zap_wait;
 	/** @vram: Its memory. */
 	struct vsvm_vram vram;
+	/** @has_pm: Its device can sleep; constant. */
+	bool has_pm;
+	/** @suspends: Times it fell asleep because nobody used it. */
+	atomic_t suspends;
+	/** @resumes: Times it woke up again. */
+	atomic_t resumes;
+	/** @sleeps: Times it slept with the system. */
+	atomic_t sleeps;
+	/** @resets: Times it was reset. */
+	atomic_t resets;
 	/** @copies: Copies made to and from its memory. */
 	atomic64_t copies;
 	/** @fail_copy: The how manieth of them fails, 0: none (debugfs). */
@@ -396,6 +410,14 @@ void *vsvm_vram_to_virt(struct vsvm_gpu *gpu, u64 offset);
 void *vsvm_bus_to_virt(struct vsvm_gpu *gpu, u64 addr);
 struct vsvm_gpu *vsvm_vram_find(u32 index);
 u32 vsvm_vram_index_of(u32 device_id);
+
+/* vsvm_pm.c */
+extern const struct dev_pm_ops vsvm_pm_ops;
+void vsvm_pm_init(struct vsvm_gpu *gpu);
+void vsvm_pm_fini(struct vsvm_gpu *gpu);
+int vsvm_pm_get(struct vsvm_gpu *gpu);
+void vsvm_pm_put(struct vsvm_gpu *gpu);
+int vsvm_gpu_reset(struct vsvm_gpu *gpu);
 
 /* vsvm_pages.c */
 int vsvm_migrate_ioctl(struct drm_device *drm, void *data,

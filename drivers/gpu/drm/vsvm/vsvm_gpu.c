@@ -73,6 +73,7 @@ static struct vsvm_gpu *vsvm_gpu_alloc(struct faux_device *faux, int index,
 		return gpu;
 	}
 	gpu->faux = faux;
+	dev_set_drvdata(&faux->dev, gpu);
 	gpu->config = *config;
 	gpu->index = index;
 	gpu->watched = vsvm_oracle;
@@ -137,10 +138,12 @@ struct vsvm_gpu *vsvm_gpu_create(const struct vsvm_config *config)
 	}
 	err = drm_dev_register(&gpu->drm, 0);
 	if (err)
-		goto err_msvm;
+		goto err_pm;
 
 	return gpu;
 
+err_pm:
+	vsvm_pm_fini(gpu);
 err_msvm:
 	drm_msvm_device_unregister(&gpu->msvm);
 err_vram:
@@ -180,6 +183,7 @@ void vsvm_gpu_destroy(struct vsvm_gpu *gpu)
 	cancel_work_sync(&gpu->wedged_work);
 	/* Brings back what is in its memory. */
 	drm_msvm_device_unregister(&gpu->msvm);
+	vsvm_pm_fini(gpu);
 	vsvm_gpu_fini_engines(gpu);
 	vsvm_vram_fini(gpu);
 	vsvm_dma_fini(gpu);

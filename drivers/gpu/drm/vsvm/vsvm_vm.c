@@ -114,6 +114,7 @@ void vsvm_vm_kill(struct vsvm_vm *vm)
 	vm->ops->fini(vm);
 	vsvm_tlb_flush(vm);
 	vsvm_oracle_leave(vm);
+	vsvm_pm_put(gpu);
 
 	mutex_lock(&gpu->vms_lock);
 	list_del_init(&vm->link);
@@ -158,10 +159,13 @@ static struct vsvm_vm *vsvm_vm_create(struct vsvm_gpu *gpu,
 	err = vsvm_vm_init_entities(vm);
 	if (err)
 		goto err_put;
+	err = vsvm_pm_get(gpu);
+	if (err)
+		goto err_entities;
 	if (gpu->watched) {
 		err = vsvm_oracle_join(vm);
 		if (err)
-			goto err_entities;
+			goto err_pm;
 	}
 	err = vm->ops->init(vm);
 	if (err)
@@ -174,6 +178,8 @@ static struct vsvm_vm *vsvm_vm_create(struct vsvm_gpu *gpu,
 
 err_oracle:
 	vsvm_oracle_leave(vm);
+err_pm:
+	vsvm_pm_put(gpu);
 err_entities:
 	vsvm_vm_fini_entities(vm, gpu->config.engines);
 err_put:

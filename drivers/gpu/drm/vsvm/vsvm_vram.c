@@ -22,12 +22,6 @@
 #include "vsvm_drv.h"
 
 /*
- * What free memory is filled with: neither zeroes nor what somebody left there,
- * so that a page that is not cleared or copied shows.
- */
-#define VSVM_VRAM_POISON	0xdb
-
-/*
  * Address of a byte of a GPU's memory on the bus that GPUs without hardware share:
  * the GPU's number, and the offset.
  */
@@ -89,6 +83,7 @@ static void vsvm_vram_free(struct drm_msvm_device *dev, u64 offset, size_t size)
 			gpu_buddy_block_size(&vram->buddy, block) != size))
 		return;
 	vsvm_vram_mark(vram, offset, size, false);
+	/* So that a page that is not cleared or copied shows. */
 	memset(vram->base + offset, VSVM_VRAM_POISON, size);
 	gpu_buddy_free_block(&vram->buddy, block);
 }

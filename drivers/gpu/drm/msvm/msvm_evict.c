@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Eviction: takes blocks out of a device's memory, to make room or to empty it.
+ *
+ * Who goes first: blocks are on a list, and a block that was used since the list
+ * was last gone through is passed over once (the clock algorithm). Used means
+ * mapped by some device, on a fault or together with others. Eviction works on
+ * physical pages and takes neither mmap_lock nor a lock of any address space, so
+ * no process waits for another's. Only on the way to another device's memory,
+ * which is tried first where that is wanted, mmap_lock is needed, and not waited
+ * for.
+ */
+#include <linux/mm.h>
+#include <linux/moduleparam.h>
+#include <linux/sched/mm.h>
+
+#include <drm/drm_device.h>
+#include <drm/drm_drv.h>
+#include <drm/drm_pagemap_util.h>
+#include <drm/drm_print.h>
+
+#include "msvm_internal.h"
+#include "msvm_memory.h"
+
+/* How long a device without members keeps pages: the next process may be near. */
+#define MSVM_IDLE_TIME		(HZ / 10)
+
+static bool msvm_evict_to_peers;
+module_param_named(evict_to_peers, msvm_evict_to_peers, bool, 0644);
+MODULE_PARM_DESC(evict_to_peers, "Evict to another GPU's memory first, if it has room and is in reach (default false)");
+
+/* Is there so much room in a memory without evicting anybody? */
+static bool msvm_memory_has_room(struct msvm_memory *memory, size_t size)
+{
+	bool room;
+
+	spin_lock(&memory->lock);
+	room = !memory->dead && memory->used + size <= memory->limit;
+	spin_unlock(&memory->lock);
+
+	return room;
+}
+
+/* Move a block's pages to another device's memory. */
+static int msvm_block_move(struct msvm_block *block,
+			   struct drm_pagemap *dpagemap)
+{
+	/* All pages of the interval, or it stays. */
+	const struct drm_pagemap_migrate_details details = {};
+	size_t size = block->devmem.size;
+	struct mm_struct *mm = block->mm;
+	struct msvm_block *to;
+	int idx, err;
+
+	if (!drm_dev_enter(dpagemap->drm, &idx))
+		return -ENODEV;
+	to = msvm_block_alloc(dpagemap, mm, block->start, size, false);
+	if (IS_ERR(to)) {
+		err = PTR_ERR(to);
+		goto out;
+	}
+	/* Whoever has it for writing may be waiting for us. */
+	if (!mmap_read_trylock(mm)) {
+		to->devmem.ops->devmem_release(&to->devmem);
+		err = -EBUSY;
+		goto out_put;
+	}
+	err = drm_pagemap_migrate_to_devmem(&to->devmem, mm, block->start,
+					    block->start + size, &details);
+	mmap_read_unlock(mm);
+	if (!err)
+		msvm_block_ready(to);
+out_put:
+	msvm_block_put(to);
+out:
+	drm_dev_exit(idx);
+	return err;
+}
+
+/*
+ * Evict a block to the first device in reach that has room and is in use. Return:
+ * whether that worked; the interval may have other pages by now.
+ */
+static bool msvm_block_evict_to_peer(struct msvm_block *block)
+{
+	struct msvm_memory *memory = block->memory, *to;
+	struct drm_pagemap *dpagemap;
+	unsigned long index = 0;
+	bool done = false;
+
+	if (!READ_ONCE(msvm_evict_to_peers) || READ_ONCE(memory->dead) ||
+	    !mmget_not_zero(block->mm))
+		return false;
+	while (!done && (dpagemap = msvm_device_next_pagemap(&index))) {
+		to = to_msvm_pagemap(dpagemap)->memory;
+		/* This device copies, so it must reach the other's memory. */
+		if (to != memory && msvm_memory_has_room(to, block->devmem.size) &&
+		    msvm_memory_reach(to, memory->dev))
+			done = !msvm_block_move(block, dpagemap) &&
+			       completion_done(&block->devmem.detached);
+		drm_pagemap_put(dpagemap);
+	}
+	mmput_async(block->mm);
+
+	return done;
+}
+
+/* Evict one block. The caller took it off the list. */
+static int msvm_block_evict(struct msvm_block *block)
+{
+	struct drm_pagemap_devmem *devmem = &block->devmem;
+	struct mm_struct *mm = block->mm;
+	struct task_struct *init;
+	int err;
+
+	if (completion_done(&devmem->detached) ||
+	    msvm_block_evict_to_peer(block))
+		return 0;
+	err = drm_pagemap_evict_to_ram(devmem);
+	if (err != -EFAULT || completion_done(&devmem->detached))
+		return err;
+
+	/*
+	 * The process is gone, but one that it forked may have the pages. The
+	 * function wants some process that is alive and makes no other use of
+	 * it; the first one always is.
+	 */
+	rcu_read_lock();
+	init = get_pid_task(find_pid_ns(1, &init_pid_ns), PIDTYPE_PID);
+	rcu_read_unlock();
+	if (!init)
+		return err;
+	mm = get_task_mm(init);
+	put_task_struct(init);
+	if (!mm)
+		return err;
+	devmem->mm = mm;
+	err = drm_pagemap_evict_to_ram(devmem);
+	devmem->mm = block->mm;
+	mmput(mm);
+
+	return err;
+}
+
+/* Next block to evict, off the list and with a reference; or NULL. */
+static struct msvm_block *msvm_clock_next(struct msvm_memory *memory)
+{
+	struct msvm_block *block;
+
+	lockdep_assert_held(&memory->lock);
+
+	while ((block = list_first_entry_or_null(&memory->blocks,
+						 struct msvm_block, link))) {
+		if (!block->referenced) {
+			list_del_init(&block->link);
+			kref_get(&block->ref);
+			return block;
+		}
+		/* Each is passed over once at most, so this ends. */
+		block->referenced = false;
+		list_move_tail(&block->link, &memory->blocks);
+		atomic64_inc(&memory->second_chances);
+	}
+	return NULL;
+}
+
+/*
+ * Evict a block. Context: sleeps; takes folio locks and, through notifiers,
+ * those of any address space; no lock is held that these come before.
+ *
+ * Return: 0 and its size; -ENOENT: there is none to evict; -EBUSY, -ENOMEM,
+ * -EFAULT: the one tried could not be, and goes to the end of the list.
+ */
+int msvm_memory_evict_one(struct msvm_memory *memory, size_t *size)
+{
+	struct msvm_block *block;
+	int err;
+
+	msvm_memory_reap(memory);
+	spin_lock(&memory->lock);
+	block = msvm_clock_next(memory);
+	spin_unlock(&memory->lock);
+	if (!block)
+		return -ENOENT;
+
+	*size = block->devmem.size;
+	err = msvm_block_evict(block);
+	if (!err)
+		atomic64_inc(&memory->evictions);
+	/* Whatever came of it: the last page may go without us, or not at all. */
+	spin_lock(&memory->lock);
+	if (!block->freed && list_empty(&block->link))
+		list_add_tail(&block->link, &memory->blocks);
+	spin_unlock(&memory->lock);
+	msvm_memory_reap(memory);
+	msvm_block_put(block);
+
+	return err;
+}
+
+/*
+ * Evict all. The device goes, so this ends only when nothing is left; no block is
+ * made any more. What can't be moved is locked by somebody for a moment, or
+ * belongs to a process that is just going. Context: sleeps.
+ */
+void msvm_memory_drain(struct msvm_memory *memory)
+{
+	unsigned long warn = jiffies + 10 * HZ;
+	size_t size;
+
+	for (;;) {
+		while (!msvm_memory_evict_one(memory, &size))
+			cond_resched();
+		msvm_memory_reap(memory);
+		if (!READ_ONCE(memory->nr_blocks))
+			return;
+		wait_event_timeout(memory->wq, !READ_ONCE(memory->nr_blocks) ||
+				   !llist_empty(&memory->freed), HZ / 50);
+		if (time_after(jiffies, warn)) {
+			drm_warn(memory->drm,
+				 "msvm: still waiting for %llu blocks of device memory in use\n",
+				 READ_ONCE(memory->nr_blocks));
+			warn = jiffies + 10 * HZ;
+		}
+	}
+}
+
+/*
+ * No member of the device is left: bring back what is still in its memory, so that
+ * the device can go to sleep.
+ */
+void msvm_memory_idle_work(struct work_struct *work)
+{
+	struct msvm_memory *memory =
+		container_of(work, struct msvm_memory, idle_work.work);
+	size_t size;
+
+	while (!atomic_read(&memory->dev->members) &&
+	       !msvm_memory_evict_one(memory, &size))
+		cond_resched();
+	/* What is busy now is tried again later. */
+	if (READ_ONCE(memory->nr_blocks) && !READ_ONCE(memory->dead) &&
+	    !atomic_read(&memory->dev->members))
+		queue_delayed_work(msvm_memory_wq, &memory->idle_work,
+				   MSVM_IDLE_TIME);
+}
+
+/* A device lost its last member. Context: any that is not atomic. */
+void msvm_memory_idle(struct msvm_memory *memory)
+{
+	queue_delayed_work(msvm_memory_wq, &memory->idle_work, MSVM_IDLE_TIME);
+}
