@@ -80,11 +80,71 @@ int gpu_make(const char * const *attrs)
 	return node_open(name);
 }
 
-/* Pull a GPU out; its directory stays until gpus_remove(). */
+/* Are the guest's own GPUs PCI functions, with memory? */
+bool gpus_on_pci(void)
+{
+	const char *topology = getenv("MSVM_PCI");
+
+	return topology && *topology;
+}
+
+/* Can GPUs with a common peer_group reach each other's memory? */
+bool gpus_can_peer(void)
+{
+	return !gpus_on_pci() || strcmp(getenv("MSVM_PCI"), "ports");
+}
+
+/* The PCI function of a GPU, by its number. */
+static void pci_name(int index, char *name, size_t size)
+{
+	char path[96], target[256] = "";
+	const char *last;
+
+	snprintf(path, sizeof(path), "/sys/class/drm/renderD%d/device",
+		 128 + index);
+	igt_assert(readlink(path, target, sizeof(target) - 1) > 0);
+	last = strrchr(target, '/');
+	snprintf(name, size, "%s", last ? last + 1 : target);
+}
+
+/* Give functions that were pulled out back to the driver. */
+static void pci_rebind(void)
+{
+	const char *dir = "/sys/bus/pci/devices";
+	struct dirent *entry;
+	char path[320], text[32];
+	DIR *d = opendir(dir);
+	int fd;
+
+	while (d && (entry = readdir(d))) {
+		ssize_t n = 0;
+
+		snprintf(path, sizeof(path), "%s/%s/driver", dir, entry->d_name);
+		if (entry->d_name[0] == '.' || !access(path, F_OK))
+			continue;
+		snprintf(path, sizeof(path), "%s/%s/driver_override", dir,
+			 entry->d_name);
+		fd = open(path, O_RDONLY);
+		if (fd >= 0)
+			n = read(fd, text, sizeof(text));
+		close(fd);
+		if (n >= 4 && !strncmp(text, "vsvm", 4))
+			igt_assert(!attr_store("/sys/bus/pci/drivers_probe",
+					       entry->d_name));
+	}
+	if (d)
+		closedir(d);
+}
+
+/* Pull a GPU out; gpus_remove() cleans up. */
 int gpu_pull(int index)
 {
 	char path[160];
 
+	if (!made && gpus_on_pci()) {
+		pci_name(index, path, sizeof(path));
+		return attr_store("/sys/bus/pci/drivers/vsvm/unbind", path);
+	}
 	snprintf(path, sizeof(path), CONFIGFS "/" PREFIX "%d/live", index);
 	return attr_store(path, "0");
 }
@@ -97,6 +157,8 @@ void gpus_remove(void)
 	DIR *dir;
 
 	made = 0;
+	if (gpus_on_pci())
+		pci_rebind();
 	dir = opendir(CONFIGFS);
 	if (!dir)
 		return;
@@ -178,6 +240,30 @@ void vsvm_set_check(struct vsvm_set *set)
 	}
 }
 
+/*
+ * PCI functions serve where no more than memory and peers are asked for. Return:
+ * whether they do.
+ */
+static bool pci_set_make(struct vsvm_set *set, int n, uint32_t layout,
+			 const char * const *attrs)
+{
+	int i, mib = 0;
+
+	for (i = 0; attrs[i]; i++) {
+		if (!strncmp(attrs[i], "vram_mib=", 9))
+			mib = atoi(attrs[i] + 9);
+		else if (strncmp(attrs[i], "peer_group=", 11))
+			return false;
+	}
+	if (!mib || !gpus_on_pci() || vsvm_count() < n)
+		return false;
+	vsvm_set_open(set, n, layout);
+	vsvm_placement("first-touch");
+	for (i = 0; i < n; i++)
+		gpu_debugfs_write(set->fd[i], "vram_limit_mib", mib);
+	return true;
+}
+
 /* Like vsvm_set_open(), with GPUs made for it. */
 void vsvm_set_make(struct vsvm_set *set, int n, uint32_t layout,
 		   const char * const *attrs)
@@ -186,6 +272,9 @@ void vsvm_set_make(struct vsvm_set *set, int n, uint32_t layout,
 
 	vsvm_set_close(set);
 	gpus_remove();
+	if (pci_set_make(set, n, layout, attrs))
+		return;
+	vsvm_placement("first-touch");
 	set->layout = layout;
 	for (i = 0; i < n; i++) {
 		int fd = gpu_make(attrs);

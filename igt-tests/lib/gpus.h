@@ -11,6 +11,8 @@
 int gpu_make(const char * const *attrs);
 void gpus_remove(void);
 int gpu_pull(int index);
+bool gpus_on_pci(void);
+bool gpus_can_peer(void);
 
 int gpu_minor(int fd);
 uint64_t gpu_counter(int fd, const char *name);

@@ -106,12 +106,27 @@ struct drm_vsvm_vm_stats vsvm_stats(int fd, uint32_t vm)
 	return args;
 }
 
+/* Where memory goes that GPUs with memory of their own fault in. */
+bool vsvm_placement(const char *name)
+{
+	int fd = open("/sys/module/drm_msvm/parameters/placement", O_WRONLY);
+	bool ok;
+
+	if (fd < 0)
+		return false;
+	ok = write(fd, name, strlen(name)) == (ssize_t)strlen(name);
+	close(fd);
+	return ok;
+}
+
 /* Open @n GPUs; what a failed subtest left open is closed first. */
 void vsvm_set_open(struct vsvm_set *set, int n, uint32_t layout)
 {
 	int i;
 
 	vsvm_set_close(set);
+	/* What most tests are about. Those of device memory make it go there. */
+	vsvm_placement("system");
 	igt_require_f(vsvm_count() >= n, "%d virtual GPUs are needed\n", n);
 	set->layout = layout;
 	for (i = 0; i < n; i++) {

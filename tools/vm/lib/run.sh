@@ -18,7 +18,7 @@ kernel_image() {
 
 parse_run_options() {
 	KERNEL=stock GPUS=1 MEM='' SMP=2 SHARE='' TIMEOUT='' MODULES=1 KMEMLEAK=1 APPEND='' ACCEL_WANTED=auto
-	DEBUG_MODULES=
+	DEBUG_MODULES='' PCI=''
 	COMMAND=()
 	while [ $# -gt 0 ]; do
 		case $1 in
@@ -38,7 +38,8 @@ parse_run_options() {
 		--debug-modules) DEBUG_MODULES=1 ;;
 		--no-modules) MODULES=0 ;;
 		--no-kmemleak) KMEMLEAK=0 ;;
-		--pci) die_usage "--pci: not yet" ;;
+		--pci) PCI=switch ;;
+		--pci=*) PCI=${1#--pci=} ;;
 		--) shift; COMMAND=("$@"); break ;;
 		-*) die_usage "unknown option '$1'" ;;
 		*) COMMAND=("$@"); break ;;
@@ -50,7 +51,12 @@ parse_run_options() {
 	auto | kvm | tcg | tcg1) ;;
 	*) die_usage "--accel is auto, kvm, tcg or tcg1, not '$ACCEL_WANTED'" ;;
 	esac
+	case $PCI in
+	'' | switch | ports | lazy | passthrough | noiommu) ;;
+	*) die_usage "--pci is switch, ports, lazy, passthrough or noiommu, not '$PCI'" ;;
+	esac
 	[[ $GPUS =~ ^[0-9]+$ ]] || die_usage "--gpus is a number, not '$GPUS'"
+	[ -z "$PCI" ] || [ "$GPUS" -le 16 ] || die_usage "--gpus is at most 16 with --pci, not '$GPUS'"
 	[[ $SMP =~ ^[1-9][0-9]*$ ]] || die_usage "--smp is a number, not '$SMP'"
 	if [ "$KERNEL" = debug ]; then
 		: "${MEM:=3G}" "${TIMEOUT:=900}"
@@ -81,7 +87,7 @@ make_channels() {
 	mkfifo "$RUN_DIR/out" "$RUN_DIR/err" "$RUN_DIR"/con.{in,out} "$RUN_DIR"/mon.{in,out}
 	{
 		printf 'MSVM_%s=%s\n' GPUS "$GPUS" KERNEL "$KERNEL" MODULES "$MODULES" \
-			KMEMLEAK "$KMEMLEAK" SHARE "${SHARE:+1}" SHELL "$1" MERGE "$MERGE"
+			PCI "$PCI" KMEMLEAK "$KMEMLEAK" SHARE "${SHARE:+1}" SHELL "$1" MERGE "$MERGE"
 	} >"$RUN_DIR/settings"
 	{
 		printf 'set --'
@@ -130,6 +136,32 @@ close_channels() {
 	sed -i 's/\r*$//' -- "$LOG"
 }
 
+# Each GPU is an ivshmem function, whose memory BAR is the GPU's. Without ACS what is
+# below one switch may talk to each other; two root ports of this machine may not.
+pci_devices() {
+	local i bus
+
+	# shellcheck disable=SC2054 # QEMU's own commas
+	case $PCI in
+	switch | ports) QEMU+=(-device intel-iommu,intremap=off,caching-mode=on) ;;
+	lazy | passthrough) QEMU+=(-device intel-iommu,intremap=off) ;;
+	esac
+	# shellcheck disable=SC2054
+	[ "$PCI" = ports ] || QEMU+=(-device pcie-root-port,id=gpus,chassis=1,slot=1
+		-device x3130-upstream,id=switch,bus=gpus)
+	for ((i = 0; i < GPUS; i++)); do
+		bus=gpu$i
+		# shellcheck disable=SC2054
+		if [ "$PCI" = ports ]; then
+			QEMU+=(-device "pcie-root-port,id=$bus,chassis=$((i + 1)),slot=$((i + 1))")
+		else
+			QEMU+=(-device "xio3130-downstream,id=$bus,bus=switch,chassis=$((i + 2)),slot=$((i + 2))")
+		fi
+		QEMU+=(-object "memory-backend-ram,id=vram$i,size=64M,share=on"
+			-device "ivshmem-plain,memdev=vram$i,bus=$bus")
+	done
+}
+
 qemu_command() {
 	local args="console=ttyS0,115200 earlyprintk=serial,ttyS0,115200 loglevel=8 printk.devkmsg=on"
 
@@ -146,6 +178,11 @@ qemu_command() {
 	*) args+=" memmap=64M!1G" ;;
 	esac
 	[ "$KERNEL" = debug ] || args+=" kfence.sample_interval=100"
+	case $PCI in
+	switch | ports) args+=" intel_iommu=on iommu.strict=1" ;;
+	lazy) args+=" intel_iommu=on iommu.strict=0" ;;
+	passthrough) args+=" intel_iommu=on iommu=pt" ;;
+	esac
 	args+=${APPEND:+" $APPEND"}
 
 	# shellcheck disable=SC2054 # QEMU's own commas
@@ -161,6 +198,7 @@ qemu_command() {
 		-chardev "file,id=err,path=$RUN_DIR/err" -device virtserialport,chardev=err,name=msvm.err
 		-fw_cfg "name=opt/drm-msvm/settings,file=$RUN_DIR/settings"
 		-fw_cfg "name=opt/drm-msvm/command,file=$RUN_DIR/command")
+	[ -z "$PCI" ] || pci_devices
 	# In the guest all is done as root; here files just belong to who runs us.
 	[ -z "$SHARE" ] || QEMU+=(-virtfs
 		"local,path=${SHARE//,/,,},mount_tag=msvm.share,security_model=none,multidevs=remap")

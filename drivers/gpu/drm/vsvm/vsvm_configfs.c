@@ -7,7 +7,6 @@
 #include <linux/configfs.h>
 #include <linux/kstrtox.h>
 #include <linux/module.h>
-#include <linux/sizes.h>
 #include <linux/slab.h>
 
 #include <drm/drm_device.h>
@@ -20,7 +19,6 @@
  * @group: The directory.
  * @lock: Protects what follows.
  * @config: What the GPU is to be.
- * @vram_limit_mib: MiB of its memory that pages may take, 0: all.
  * @gpu: The GPU while it is live.
  */
 struct vsvm_item {
@@ -28,7 +26,6 @@ struct vsvm_item {
 	/* Innermost but for what making and destroying a GPU takes. */
 	struct mutex lock;
 	struct vsvm_config config;
-	u32 vram_limit_mib;
 	struct vsvm_gpu *gpu;
 };
 
@@ -91,15 +88,6 @@ VSVM_ATTR_U32(system_atomics, 0, 1);
 VSVM_ATTR_U32(dma_bits, 24, 64);
 VSVM_ATTR_U32(peer_group, 0, VSVM_MAX_GPUS);
 
-/* Limit what pages may take of a live GPU's memory; 0: no limit. */
-static int vsvm_item_set_limit(struct vsvm_item *item, u32 mib)
-{
-	if (!item->gpu || !item->config.vram_mib)
-		return 0;
-	return drm_msvm_device_set_limit(&item->gpu->msvm,
-					 mib ? (u64)mib * SZ_1M : U64_MAX);
-}
-
 static ssize_t vsvm_item_vram_mib_show(struct config_item *cfg, char *page)
 {
 	struct vsvm_item *item = to_vsvm_item(cfg);
@@ -125,38 +113,6 @@ static ssize_t vsvm_item_vram_mib_store(struct config_item *cfg,
 }
 
 CONFIGFS_ATTR(vsvm_item_, vram_mib);
-
-static ssize_t vsvm_item_vram_limit_mib_show(struct config_item *cfg,
-					     char *page)
-{
-	struct vsvm_item *item = to_vsvm_item(cfg);
-
-	guard(mutex)(&item->lock);
-	return sysfs_emit(page, "%u\n", item->vram_limit_mib);
-}
-
-/* Unlike the others, also of a live GPU. */
-static ssize_t vsvm_item_vram_limit_mib_store(struct config_item *cfg,
-					      const char *page, size_t count)
-{
-	struct vsvm_item *item = to_vsvm_item(cfg);
-	u32 value;
-	int err;
-
-	if (kstrtou32(page, 10, &value)) {
-		pr_err("vsvm: %s/vram_limit_mib: a number is needed\n",
-		       config_item_name(cfg));
-		return -EINVAL;
-	}
-
-	guard(mutex)(&item->lock);
-	err = vsvm_item_set_limit(item, value);
-	if (!err)
-		item->vram_limit_mib = value;
-	return err ?: count;
-}
-
-CONFIGFS_ATTR(vsvm_item_, vram_limit_mib);
 
 static const char * const vsvm_dma_names[] = {
 	[VSVM_DMA_DIRECT] = "direct",
@@ -226,8 +182,6 @@ static int vsvm_item_set_live(struct vsvm_item *item, bool live)
 		return PTR_ERR(gpu);
 	}
 	item->gpu = gpu;
-	/* Nothing is in it yet. */
-	vsvm_item_set_limit(item, item->vram_limit_mib);
 	return 0;
 }
 
@@ -282,7 +236,6 @@ static struct configfs_attribute *vsvm_item_attrs[] = {
 	&vsvm_item_attr_dma,
 	&vsvm_item_attr_dma_bits,
 	&vsvm_item_attr_vram_mib,
-	&vsvm_item_attr_vram_limit_mib,
 	&vsvm_item_attr_peer_group,
 	&vsvm_item_attr_dev_name,
 	NULL

@@ -5,6 +5,7 @@
  */
 #include <linux/debugfs.h>
 #include <linux/seq_file.h>
+#include <linux/sizes.h>
 
 #include <drm/drm_device.h>
 #include <drm/drm_file.h>
@@ -75,6 +76,30 @@ static int vsvm_reset_set(void *data, u64 value)
 }
 DEFINE_DEBUGFS_ATTRIBUTE(vsvm_reset_fops, NULL, vsvm_reset_set, "%llu\n");
 
+static int vsvm_vram_limit_get(void *data, u64 *value)
+{
+	struct vsvm_gpu *gpu = data;
+	struct drm_msvm_memory_info info;
+	int err;
+
+	err = drm_msvm_device_memory_info(&gpu->msvm, &info);
+	*value = err ? 0 : info.limit / SZ_1M;
+	return err;
+}
+
+/* 0: all there is. */
+static int vsvm_vram_limit_set(void *data, u64 value)
+{
+	struct vsvm_gpu *gpu = data;
+
+	if (value > VSVM_MAX_VRAM_MIB)
+		return -EINVAL;
+	return drm_msvm_device_set_limit(&gpu->msvm, value ? value * SZ_1M :
+							     U64_MAX);
+}
+DEFINE_DEBUGFS_ATTRIBUTE(vsvm_vram_limit_fops, vsvm_vram_limit_get,
+			 vsvm_vram_limit_set, "%llu\n");
+
 /* drm_driver.debugfs_init */
 void vsvm_gpu_debugfs_init(struct drm_minor *minor)
 {
@@ -86,6 +111,8 @@ void vsvm_gpu_debugfs_init(struct drm_minor *minor)
 				&gpu->fail_zap_wait);
 	debugfs_create_atomic_t("fail_dma_map", 0600, dir, &gpu->fail_dma_map);
 	debugfs_create_atomic_t("fail_copy", 0600, dir, &gpu->fail_copy);
+	debugfs_create_file("vram_limit_mib", 0600, dir, gpu,
+			    &vsvm_vram_limit_fops);
 	debugfs_create_file("reset", 0200, dir, gpu, &vsvm_reset_fops);
 	debugfs_create_file_unsafe("hold_flush", 0600, dir, gpu,
 				   &vsvm_hold_flush_fops);

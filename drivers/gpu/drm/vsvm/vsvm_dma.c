@@ -176,6 +176,8 @@ bool vsvm_dma_to_phys(struct vsvm_gpu *gpu, u64 addr, bool write,
 	case VSVM_DMA_DIRECT:
 		*phys = dma_to_phys(gpu->drm.dev, addr);
 		return true;
+	case VSVM_DMA_PCI:
+		return vsvm_pci_to_phys(gpu, addr, phys);
 	case VSVM_DMA_IOMMU:
 		break;
 	}

@@ -128,15 +128,23 @@ static void vsvm_destroy_param_gpus(void)
 	}
 }
 
-static int vsvm_create_param_gpus(void)
+/* What GPUs are that nobody describes otherwise. */
+struct vsvm_config vsvm_default_config(void)
 {
 	struct vsvm_config config = VSVM_CONFIG_DEFAULT;
-	struct vsvm_gpu *gpu;
-	unsigned int i;
 
 	config.engines = vsvm_engines;
 	config.vram_mib = vsvm_vram_mib;
 	config.peer_group = vsvm_peer_group;
+	return config;
+}
+
+static int vsvm_create_param_gpus(void)
+{
+	struct vsvm_config config = vsvm_default_config();
+	struct vsvm_gpu *gpu;
+	unsigned int i;
+
 	for (i = 0; i < vsvm_gpus; i++) {
 		gpu = vsvm_gpu_create(&config);
 		if (IS_ERR(gpu)) {
@@ -174,13 +182,23 @@ static int __init vsvm_init(void)
 		return err;
 	err = vsvm_configfs_init();
 	if (err)
-		vsvm_destroy_param_gpus();
+		goto err_gpus;
+	err = vsvm_pci_init();
+	if (err)
+		goto err_configfs;
+	return 0;
+
+err_configfs:
+	vsvm_configfs_exit();
+err_gpus:
+	vsvm_destroy_param_gpus();
 	return err;
 }
 
 /* No file is open and no item exists in configfs: both hold the module. */
 static void __exit vsvm_exit(void)
 {
+	vsvm_pci_exit();
 	vsvm_configfs_exit();
 	vsvm_destroy_param_gpus();
 	vsvm_oracle_exit();

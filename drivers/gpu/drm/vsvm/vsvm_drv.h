@@ -13,6 +13,7 @@
 #ifndef __VSVM_DRV_H__
 #define __VSVM_DRV_H__
 
+#include <linux/dma-mapping.h>
 #include <linux/gpu_buddy.h>
 #include <linux/kref.h>
 #include <linux/ktime.h>
@@ -64,6 +65,8 @@ enum vsvm_dma {
 	VSVM_DMA_IOMMU,
 	/* By physical addresses. */
 	VSVM_DMA_NONE,
+	/* By the DMA API, through the machine's IOMMU if it has one. */
+	VSVM_DMA_PCI,
 };
 
 /* What must never happen, see vsvm_oracle.c. */
@@ -179,6 +182,18 @@ struct vsvm_vram {
 };
 
 /**
+ * struct vsvm_bar - Memory of a hardware device.
+ * @base: Where it is mapped.
+ * @phys: Its physical address.
+ * @size: Its size in bytes, 0: there is none.
+ */
+struct vsvm_bar {
+	void *base;
+	phys_addr_t phys;
+	u64 size;
+};
+
+/**
  * struct vsvm_gpu - A virtual GPU.
  */
 struct vsvm_gpu {
@@ -186,8 +201,10 @@ struct vsvm_gpu {
 	struct drm_device drm;
 	/** @msvm: Registration with drm_msvm. */
 	struct drm_msvm_device msvm;
-	/** @faux: The device. */
+	/** @faux: The device, of a GPU without hardware. */
 	struct faux_device *faux;
+	/** @bar: Its memory, of a GPU with hardware; constant. */
+	struct vsvm_bar bar;
 	/** @config: What it was made to be; constant. */
 	struct vsvm_config config;
 	/** @index: Number, unique while it exists. */
@@ -386,9 +403,14 @@ struct vsvm_file {
 /* vsvm_drv.c */
 extern const struct drm_driver vsvm_drm_driver;
 extern bool vsvm_oracle;
+struct vsvm_config vsvm_default_config(void);
 
 /* vsvm_gpu.c */
 struct vsvm_gpu *vsvm_gpu_create(const struct vsvm_config *config);
+struct vsvm_gpu *vsvm_gpu_probe(struct device *dev,
+				const struct vsvm_config *config,
+				const struct vsvm_bar *bar);
+void vsvm_gpu_remove(struct vsvm_gpu *gpu);
 void vsvm_gpu_destroy(struct vsvm_gpu *gpu);
 u64 vsvm_gpu_va_end(struct vsvm_gpu *gpu);
 
@@ -410,6 +432,54 @@ void *vsvm_vram_to_virt(struct vsvm_gpu *gpu, u64 offset);
 void *vsvm_bus_to_virt(struct vsvm_gpu *gpu, u64 addr);
 struct vsvm_gpu *vsvm_vram_find(u32 index);
 u32 vsvm_vram_index_of(u32 device_id);
+
+/* vsvm_pci.c */
+#ifdef CONFIG_PCI
+int vsvm_pci_init(void);
+void vsvm_pci_exit(void);
+int vsvm_pci_peer_distance(struct vsvm_gpu *gpu, struct vsvm_gpu *peer);
+dma_addr_t vsvm_pci_peer_map(struct vsvm_gpu *gpu, struct device *peer,
+			     u64 offset, size_t size,
+			     enum dma_data_direction dir);
+void vsvm_pci_peer_unmap(struct device *peer, dma_addr_t addr, size_t size,
+			 enum dma_data_direction dir);
+bool vsvm_pci_to_phys(struct vsvm_gpu *gpu, u64 addr, phys_addr_t *phys);
+#else
+static inline int vsvm_pci_init(void)
+{
+	return 0;
+}
+
+static inline void vsvm_pci_exit(void)
+{
+}
+
+static inline int vsvm_pci_peer_distance(struct vsvm_gpu *gpu,
+					 struct vsvm_gpu *peer)
+{
+	return -ENXIO;
+}
+
+static inline dma_addr_t vsvm_pci_peer_map(struct vsvm_gpu *gpu,
+					   struct device *peer, u64 offset,
+					   size_t size,
+					   enum dma_data_direction dir)
+{
+	return DMA_MAPPING_ERROR;
+}
+
+static inline void vsvm_pci_peer_unmap(struct device *peer, dma_addr_t addr,
+				       size_t size,
+				       enum dma_data_direction dir)
+{
+}
+
+static inline bool vsvm_pci_to_phys(struct vsvm_gpu *gpu, u64 addr,
+				    phys_addr_t *phys)
+{
+	return false;
+}
+#endif
 
 /* vsvm_pm.c */
 extern const struct dev_pm_ops vsvm_pm_ops;

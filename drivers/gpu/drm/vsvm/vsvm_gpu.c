@@ -60,21 +60,24 @@ static void vsvm_gpu_fini_engines(struct vsvm_gpu *gpu)
 		vsvm_engine_fini(&gpu->engines[i]);
 }
 
-static struct vsvm_gpu *vsvm_gpu_alloc(struct faux_device *faux, int index,
-				       const struct vsvm_config *config)
+static struct vsvm_gpu *vsvm_gpu_alloc(struct device *dev, int index,
+				       const struct vsvm_config *config,
+				       const struct vsvm_bar *bar)
 {
 	struct vsvm_gpu *gpu;
 	int err;
 
-	gpu = devm_drm_dev_alloc(&faux->dev, &vsvm_drm_driver, struct vsvm_gpu,
-				 drm);
+	gpu = devm_drm_dev_alloc(dev, &vsvm_drm_driver, struct vsvm_gpu, drm);
 	if (IS_ERR(gpu)) {
 		ida_free(&vsvm_indices, index);
 		return gpu;
 	}
-	gpu->faux = faux;
-	dev_set_drvdata(&faux->dev, gpu);
+	dev_set_drvdata(dev, gpu);
 	gpu->config = *config;
+	if (bar) {
+		gpu->bar = *bar;
+		gpu->has_pm = true;
+	}
 	gpu->index = index;
 	gpu->watched = vsvm_oracle;
 	init_waitqueue_head(&gpu->hold_wq);
@@ -88,8 +91,88 @@ static struct vsvm_gpu *vsvm_gpu_alloc(struct faux_device *faux, int index,
 	return err ? ERR_PTR(err) : gpu;
 }
 
+/* Let drm_msvm know the GPU and its memory. */
+static int vsvm_gpu_register(struct vsvm_gpu *gpu)
+{
+	u32 flags = DRM_MSVM_DEVICE_PEERS;
+	int err;
+
+	if (gpu->config.dma == VSVM_DMA_NONE)
+		flags |= DRM_MSVM_DEVICE_NO_DMA;
+	err = drm_msvm_device_register(&gpu->msvm, &gpu->drm, &vsvm_member_ops,
+				       flags);
+	if (err || !gpu->vram.size)
+		return err;
+	err = drm_msvm_device_add_memory(&gpu->msvm, &vsvm_memory_ops,
+					 gpu->vram.size);
+	if (err)
+		drm_msvm_device_unregister(&gpu->msvm);
+	return err;
+}
+
 /*
- * Make a GPU and its render node. Context: sleeps. Return: the GPU; -ENOSPC:
+ * Make a GPU of a device, and its render node. Its memory is @bar, if there is
+ * one. Context: sleeps; takes the number over. Return: the GPU; -EOPNOTSUPP: it
+ * would not reach all memory; -ENODEV, -ENOMEM.
+ */
+static struct vsvm_gpu *vsvm_gpu_make(struct device *dev, int index,
+				      const struct vsvm_config *config,
+				      const struct vsvm_bar *bar)
+{
+	struct vsvm_gpu *gpu;
+	int err;
+
+	gpu = vsvm_gpu_alloc(dev, index, config, bar);
+	if (IS_ERR(gpu))
+		return gpu;
+	err = vsvm_dma_init(gpu, dev);
+	if (err)
+		return ERR_PTR(err);
+	err = vsvm_gpu_init_engines(gpu);
+	if (err)
+		return ERR_PTR(err);
+	err = vsvm_vram_init(gpu);
+	if (err)
+		goto err_engines;
+	err = vsvm_gpu_register(gpu);
+	if (err)
+		goto err_vram;
+	err = drm_dev_register(&gpu->drm, 0);
+	if (err)
+		goto err_msvm;
+
+	return gpu;
+
+err_msvm:
+	drm_msvm_device_unregister(&gpu->msvm);
+err_vram:
+	vsvm_vram_fini(gpu);
+err_engines:
+	vsvm_gpu_fini_engines(gpu);
+	return ERR_PTR(err);
+}
+
+static int vsvm_gpu_new_index(void)
+{
+	return ida_alloc_max(&vsvm_indices, VSVM_MAX_GPUS - 1, GFP_KERNEL);
+}
+
+/*
+ * Make a GPU of a hardware device with a memory BAR. As vsvm_gpu_create(); it goes
+ * by vsvm_gpu_remove().
+ */
+struct vsvm_gpu *vsvm_gpu_probe(struct device *dev,
+				const struct vsvm_config *config,
+				const struct vsvm_bar *bar)
+{
+	int index = vsvm_gpu_new_index();
+
+	return index < 0 ? ERR_PTR(index) :
+			   vsvm_gpu_make(dev, index, config, bar);
+}
+
+/*
+ * Make a GPU without hardware. Context: sleeps. Return: the GPU; -ENOSPC:
  * VSVM_MAX_GPUS exist; -EOPNOTSUPP: it would not reach all memory; -ENODEV,
  * -ENOMEM.
  */
@@ -98,9 +181,9 @@ struct vsvm_gpu *vsvm_gpu_create(const struct vsvm_config *config)
 	struct faux_device *faux;
 	struct vsvm_gpu *gpu;
 	char name[16];
-	int index, err;
+	int index;
 
-	index = ida_alloc_max(&vsvm_indices, VSVM_MAX_GPUS - 1, GFP_KERNEL);
+	index = vsvm_gpu_new_index();
 	if (index < 0)
 		return ERR_PTR(index);
 
@@ -110,61 +193,22 @@ struct vsvm_gpu *vsvm_gpu_create(const struct vsvm_config *config)
 		ida_free(&vsvm_indices, index);
 		return ERR_PTR(-ENODEV);
 	}
-	gpu = vsvm_gpu_alloc(faux, index, config);
-	if (IS_ERR(gpu)) {
-		err = PTR_ERR(gpu);
-		goto err_faux;
-	}
-	err = vsvm_dma_init(gpu, &faux->dev);
-	if (err)
-		goto err_faux;
-	err = vsvm_gpu_init_engines(gpu);
-	if (err)
-		goto err_faux;
-	err = vsvm_vram_init(gpu);
-	if (err)
-		goto err_engines;
-	err = drm_msvm_device_register(&gpu->msvm, &gpu->drm, &vsvm_member_ops,
-				       DRM_MSVM_DEVICE_PEERS |
-				       (config->dma == VSVM_DMA_NONE ?
-					DRM_MSVM_DEVICE_NO_DMA : 0));
-	if (err)
-		goto err_vram;
-	if (gpu->vram.size) {
-		err = drm_msvm_device_add_memory(&gpu->msvm, &vsvm_memory_ops,
-						 gpu->vram.size);
-		if (err)
-			goto err_msvm;
-	}
-	err = drm_dev_register(&gpu->drm, 0);
-	if (err)
-		goto err_pm;
-
+	gpu = vsvm_gpu_make(&faux->dev, index, config, NULL);
+	if (IS_ERR(gpu))
+		faux_device_destroy(faux);
+	else
+		gpu->faux = faux;
 	return gpu;
-
-err_pm:
-	vsvm_pm_fini(gpu);
-err_msvm:
-	drm_msvm_device_unregister(&gpu->msvm);
-err_vram:
-	vsvm_vram_fini(gpu);
-err_engines:
-	vsvm_gpu_fini_engines(gpu);
-err_faux:
-	faux_device_destroy(faux);
-	return ERR_PTR(err);
 }
 
 /*
  * Pull a GPU out. Jobs end with -ECANCELED, VMs lose their mappings, open files
  * stay and answer -ENODEV. Context: sleeps. Cannot fail.
  */
-void vsvm_gpu_destroy(struct vsvm_gpu *gpu)
+void vsvm_gpu_remove(struct vsvm_gpu *gpu)
 {
-	struct faux_device *faux = gpu->faux;
 	struct vsvm_vm *vm;
 
-	drm_dev_get(&gpu->drm);
 	/* From now on no VM and no job is added: those who do were waited for. */
 	drm_dev_unplug(&gpu->drm);
 
@@ -183,10 +227,18 @@ void vsvm_gpu_destroy(struct vsvm_gpu *gpu)
 	cancel_work_sync(&gpu->wedged_work);
 	/* Brings back what is in its memory. */
 	drm_msvm_device_unregister(&gpu->msvm);
-	vsvm_pm_fini(gpu);
 	vsvm_gpu_fini_engines(gpu);
 	vsvm_vram_fini(gpu);
 	vsvm_dma_fini(gpu);
+}
+
+/* Likewise, and with it the device that stands for hardware. */
+void vsvm_gpu_destroy(struct vsvm_gpu *gpu)
+{
+	struct faux_device *faux = gpu->faux;
+
+	drm_dev_get(&gpu->drm);
+	vsvm_gpu_remove(gpu);
 	faux_device_destroy(faux);
 	drm_dev_put(&gpu->drm);
 }

@@ -76,26 +76,18 @@ const struct dev_pm_ops vsvm_pm_ops = {
 	RUNTIME_PM_OPS(vsvm_runtime_suspend, vsvm_runtime_resume, NULL)
 };
 
-/* The GPU's device can sleep: those without hardware can't. */
+/* Let a GPU's device sleep. Its bus has runtime power management on. */
 void vsvm_pm_init(struct vsvm_gpu *gpu)
 {
 	struct device *dev = gpu->drm.dev;
 
-	gpu->has_pm = true;
 	pm_runtime_set_autosuspend_delay(dev, VSVM_AUTOSUSPEND_MS);
 	pm_runtime_use_autosuspend(dev);
-	pm_runtime_enable(dev);
 }
 
 void vsvm_pm_fini(struct vsvm_gpu *gpu)
 {
-	struct device *dev = gpu->drm.dev;
-
-	if (!gpu->has_pm)
-		return;
-	pm_runtime_disable(dev);
-	pm_runtime_dont_use_autosuspend(dev);
-	pm_runtime_set_suspended(dev);
+	pm_runtime_dont_use_autosuspend(gpu->drm.dev);
 }
 
 /* A VM keeps the GPU awake. Context: sleeps. Return: 0 or a negative errno. */

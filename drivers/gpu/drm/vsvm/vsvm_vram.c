@@ -184,7 +184,9 @@ static int vsvm_peer_distance(struct drm_msvm_device *dev,
 	if (peer->ops != &vsvm_member_ops)
 		return -ENXIO;
 	other = msvm_to_vsvm_gpu(peer);
-	if (!gpu->config.peer_group ||
+	if (gpu->bar.size)
+		return vsvm_pci_peer_distance(gpu, other);
+	if (other->bar.size || !gpu->config.peer_group ||
 	    gpu->config.peer_group != other->config.peer_group)
 		return -ENXIO;
 	return 1;
@@ -196,7 +198,17 @@ static dma_addr_t vsvm_peer_map(struct drm_msvm_device *dev, struct device *peer
 {
 	struct vsvm_gpu *gpu = msvm_to_vsvm_gpu(dev);
 
+	if (gpu->bar.size)
+		return vsvm_pci_peer_map(gpu, peer, offset, size, dir);
 	return ((u64)(gpu->index + 1) << VSVM_BUS_SHIFT) + offset;
+}
+
+static void vsvm_peer_unmap(struct drm_msvm_device *dev, struct device *peer,
+			    dma_addr_t addr, size_t size,
+			    enum dma_data_direction dir)
+{
+	if (msvm_to_vsvm_gpu(dev)->bar.size)
+		vsvm_pci_peer_unmap(peer, addr, size, dir);
 }
 
 const struct drm_msvm_memory_ops vsvm_memory_ops = {
@@ -205,6 +217,7 @@ const struct drm_msvm_memory_ops vsvm_memory_ops = {
 	.copy = vsvm_vram_copy,
 	.peer_distance = vsvm_peer_distance,
 	.peer_map = vsvm_peer_map,
+	.peer_unmap = vsvm_peer_unmap,
 };
 
 /* Is a page of a GPU's memory somebody's? */
@@ -223,6 +236,19 @@ void *vsvm_vram_to_virt(struct vsvm_gpu *gpu, u64 offset)
 						      NULL;
 }
 
+/* Memory in the BAR of some GPU, by its physical address. */
+static void *vsvm_bar_to_virt(phys_addr_t phys)
+{
+	struct vsvm_gpu *gpu;
+	unsigned long index;
+
+	xa_for_each(&vsvm_bus, index, gpu) {
+		if (phys >= gpu->bar.phys && phys < gpu->bar.phys + gpu->bar.size)
+			return vsvm_vram_to_virt(gpu, phys - gpu->bar.phys);
+	}
+	return NULL;
+}
+
 /*
  * Memory behind an address on the bus, likewise. Context: RCU read section, TLB
  * lock, or a copy under way: what keeps the other GPU.
@@ -232,7 +258,14 @@ void *vsvm_bus_to_virt(struct vsvm_gpu *gpu, u64 addr)
 	u64 offset = addr & (BIT_ULL(VSVM_BUS_SHIFT) - 1);
 	unsigned long index = addr >> VSVM_BUS_SHIFT;
 	struct vsvm_gpu *other;
+	phys_addr_t phys;
 
+	if (gpu->bar.size) {
+		if (vsvm_pci_to_phys(gpu, addr, &phys))
+			return vsvm_bar_to_virt(phys);
+		vsvm_stale(gpu, VSVM_STALE_DMA, addr);
+		return NULL;
+	}
 	other = index ? xa_load(&vsvm_bus, index - 1) : NULL;
 	if (!other) {
 		vsvm_stale(gpu, VSVM_STALE_DMA, addr);
@@ -277,6 +310,13 @@ u32 vsvm_vram_index_of(u32 device_id)
 	return U32_MAX / 2;
 }
 
+static void vsvm_vram_free_base(struct vsvm_gpu *gpu)
+{
+	if (!gpu->bar.size)
+		vfree(gpu->vram.base);
+	gpu->vram.base = NULL;
+}
+
 /*
  * Give the GPU its memory, if it is to have any. Context: sleeps. Return: 0;
  * -ENOMEM.
@@ -291,13 +331,15 @@ int vsvm_vram_init(struct vsvm_gpu *gpu)
 	if (!vram->size)
 		return 0;
 
-	vram->base = vmalloc(vram->size);
+	vram->base = gpu->bar.size ? gpu->bar.base : vmalloc(vram->size);
 	vram->used = bitmap_zalloc(vram->size >> PAGE_SHIFT, GFP_KERNEL);
 	if (!vram->base || !vram->used) {
 		err = -ENOMEM;
 		goto err_free;
 	}
-	memset(vram->base, VSVM_VRAM_POISON, vram->size);
+	/* A BAR is not touched before it is used: all of it would be much. */
+	if (!gpu->bar.size)
+		memset(vram->base, VSVM_VRAM_POISON, vram->size);
 	err = gpu_buddy_init(&vram->buddy, vram->size, PAGE_SIZE);
 	if (err)
 		goto err_free;
@@ -313,8 +355,7 @@ err_buddy:
 	mutex_unlock(&vram->lock);
 err_free:
 	bitmap_free(vram->used);
-	vfree(vram->base);
-	vram->base = NULL;
+	vsvm_vram_free_base(gpu);
 	return err;
 }
 
@@ -331,7 +372,7 @@ void vsvm_vram_fini(struct vsvm_gpu *gpu)
 		gpu_buddy_fini(&vram->buddy);
 		mutex_unlock(&vram->lock);
 		bitmap_free(vram->used);
-		vfree(vram->base);
+		vsvm_vram_free_base(gpu);
 	}
 	mutex_destroy(&vram->lock);
 }
