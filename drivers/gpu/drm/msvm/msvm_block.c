@@ -205,7 +205,10 @@ err_pm:
 	return ERR_PTR(err);
 }
 
-/* It has pages now, and so can be evicted. Context: sleeps. */
+/*
+ * It has pages now, and so can be evicted; some even if the migration failed, which
+ * the kernel finds out when some have moved. Context: sleeps.
+ */
 void msvm_block_ready(struct msvm_block *block)
 {
 	struct msvm_memory *memory = block->memory;

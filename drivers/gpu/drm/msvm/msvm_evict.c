@@ -21,6 +21,7 @@
 
 #include "msvm_internal.h"
 #include "msvm_memory.h"
+#include "msvm_trace.h"
 
 /* How long a device without members keeps pages: the next process may be near. */
 #define MSVM_IDLE_TIME		(HZ / 10)
@@ -68,8 +69,7 @@ static int msvm_block_move(struct msvm_block *block,
 	err = drm_pagemap_migrate_to_devmem(&to->devmem, mm, block->start,
 					    block->start + size, &details);
 	mmap_read_unlock(mm);
-	if (!err)
-		msvm_block_ready(to);
+	msvm_block_ready(to);
 out_put:
 	msvm_block_put(to);
 out:
@@ -185,6 +185,7 @@ int msvm_memory_evict_one(struct msvm_memory *memory, size_t *size)
 
 	*size = block->devmem.size;
 	err = msvm_block_evict(block);
+	trace_msvm_evict(memory->dev_id, block->offset, block->devmem.size, err);
 	if (!err)
 		atomic64_inc(&memory->evictions);
 	/* Whatever came of it: the last page may go without us, or not at all. */

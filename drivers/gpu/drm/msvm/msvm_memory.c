@@ -16,6 +16,9 @@
 #include "msvm_internal.h"
 #include "msvm_memory.h"
 
+/* How long to try to evict what is above a lowered limit. */
+#define MSVM_LIMIT_TIME		(2 * HZ)
+
 /*
  * drm_pagemap maps what is copied by the DMA API. For devices that take physical
  * addresses this one stands in: DMA addresses of a device without hardware are
@@ -180,10 +183,9 @@ void msvm_memory_remove(struct drm_msvm_device *dev)
  */
 int drm_msvm_device_set_limit(struct drm_msvm_device *dev, u64 bytes)
 {
+	unsigned long deadline = jiffies + MSVM_LIMIT_TIME;
 	struct msvm_memory *memory = dev->memory;
-	unsigned int failures = 0;
 	size_t size;
-	int err = 0;
 
 	might_sleep();
 	if (!memory)
@@ -196,11 +198,14 @@ int drm_msvm_device_set_limit(struct drm_msvm_device *dev, u64 bytes)
 	while (READ_ONCE(memory->used) > READ_ONCE(memory->limit)) {
 		if (fatal_signal_pending(current))
 			return -EINTR;
-		err = msvm_memory_evict_one(memory, &size);
-		/* Each block twice: others may hold a page of it for a moment. */
-		if (err && ++failures > 2 * READ_ONCE(memory->nr_blocks) + 2)
+		if (!msvm_memory_evict_one(memory, &size)) {
+			cond_resched();
+			continue;
+		}
+		/* Others hold a page of it, most often for a moment. */
+		if (time_after(jiffies, deadline))
 			return -EBUSY;
-		cond_resched();
+		wait_event_timeout(memory->wq, !llist_empty(&memory->freed), 1);
 	}
 	return 0;
 }

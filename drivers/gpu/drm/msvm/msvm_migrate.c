@@ -72,8 +72,7 @@ static int msvm_move_once(struct msvm_move *move, unsigned long start,
 	err = drm_pagemap_migrate_to_devmem(&block->devmem, mm, start,
 					    start + size, &details);
 	mmap_read_unlock(mm);
-	if (!err)
-		msvm_block_ready(block);
+	msvm_block_ready(block);
 out_put:
 	msvm_block_put(block);
 out:
@@ -178,16 +177,16 @@ static bool msvm_move_may_retry(int err)
 static int msvm_move(struct msvm_move *move, unsigned long start,
 		     unsigned long end)
 {
-	unsigned long addr = start, size, stop = 0;
-	unsigned int i, level = 0;
+	/* Up to here each size was tried in vain. */
+	unsigned long tried[ARRAY_SIZE(msvm_move_sizes)] = {};
+	unsigned long addr = start, size;
+	unsigned int i;
 	int err;
 
 	while (addr < end) {
-		/* Up to @stop a larger size was tried in vain. */
-		if (addr >= stop)
-			level = 0;
-		for (i = level; i < ARRAY_SIZE(msvm_move_sizes) - 1; i++)
-			if (IS_ALIGNED(addr, msvm_move_sizes[i]) &&
+		for (i = 0; i < ARRAY_SIZE(msvm_move_sizes) - 1; i++)
+			if (addr >= tried[i] &&
+			    IS_ALIGNED(addr, msvm_move_sizes[i]) &&
 			    end - addr >= msvm_move_sizes[i])
 				break;
 		size = msvm_move_sizes[i];
@@ -207,8 +206,7 @@ static int msvm_move(struct msvm_move *move, unsigned long start,
 		    (size > PAGE_SIZE &&
 		     (move->focus == ULONG_MAX ||
 		      (move->focus >= addr && move->focus < addr + size)))) {
-			level = i + 1;
-			stop = max(stop, addr + size);
+			tried[i] = addr + size;
 			continue;
 		}
 		move->left += size;

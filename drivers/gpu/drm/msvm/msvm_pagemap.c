@@ -92,8 +92,7 @@ static int msvm_populate_mm(struct drm_pagemap *base, unsigned long start,
 	}
 	err = drm_pagemap_migrate_to_devmem(&block->devmem, mm, start, end,
 					    &details);
-	if (!err)
-		msvm_block_ready(block);
+	msvm_block_ready(block);
 	msvm_block_put(block);
 out:
 	drm_dev_exit(idx);

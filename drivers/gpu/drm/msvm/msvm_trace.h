@@ -239,6 +239,25 @@ TRACE_EVENT(msvm_move,
 		  __entry->device, __entry->ret)
 );
 
+TRACE_EVENT(msvm_evict,
+	TP_PROTO(u32 device, u64 offset, u64 size, int ret),
+	TP_ARGS(device, offset, size, ret),
+	TP_STRUCT__entry(
+		__field(u32, device)
+		__field(u64, offset)
+		__field(u64, size)
+		__field(int, ret)
+	),
+	TP_fast_assign(
+		__entry->device = device;
+		__entry->offset = offset;
+		__entry->size = size;
+		__entry->ret = ret;
+	),
+	TP_printk("device=%u offset=%#llx size=%llu ret=%d", __entry->device,
+		  __entry->offset, __entry->size, __entry->ret)
+);
+
 TRACE_EVENT(msvm_place,
 	TP_PROTO(u32 ctx, u32 slot, u64 addr, u32 decision, u32 reason),
 	TP_ARGS(ctx, slot, addr, decision, reason),
