@@ -8,16 +8,20 @@
 #define __DRM_MSVM_H__
 
 #include <linux/bits.h>
+#include <linux/list.h>
 #include <linux/sizes.h>
+#include <linux/spinlock.h>
 #include <linux/types.h>
 
 struct drm_device;
 struct drm_msvm;
 struct drm_msvm_device;
+struct drm_msvm_fault_queue;
 struct drm_msvm_member;
 struct drm_pagemap;
 struct drm_pagemap_addr;
 struct msvm_memory;
+struct msvm_fault_entry;
 
 /**
  * DRM_MSVM_MAX_MEMBERS - Most members of one address space.
@@ -186,6 +190,7 @@ struct drm_msvm_device {
 	u32 id;
 	atomic_t members;
 	struct msvm_memory *memory;
+	struct drm_msvm_fault_queue *queue;
 };
 
 /**
@@ -202,6 +207,7 @@ struct drm_msvm_member {
 	u64 va_start;
 	u64 va_end;
 	atomic64_t faults;
+	atomic_t queued;
 	u8 slot;
 	bool leaving;
 	bool wedged;
@@ -232,6 +238,74 @@ struct drm_msvm_info {
 	u64 bytes;
 };
 
+/**
+ * struct drm_msvm_fault - A page fault that a driver hands over.
+ * @member: The member whose GPU faulted.
+ * @addr: Faulting address.
+ * @access: What the GPU wanted to do.
+ * @err: Result: 0, or a negative errno as drm_msvm_handle_fault() returns it.
+ * @data: The driver's.
+ */
+struct drm_msvm_fault {
+	struct drm_msvm_member *member;
+	u64 addr;
+	enum drm_msvm_access access;
+	int err;
+	void *data;
+	/* private: */
+	struct list_head link;
+};
+
+/**
+ * struct drm_msvm_fault_queue_ops - What a driver with a fault queue provides.
+ */
+struct drm_msvm_fault_queue_ops {
+	/**
+	 * @done: A fault is over (required).
+	 *
+	 * Called once for each fault that drm_msvm_fault_push() took, with a
+	 * copy of it that is valid during the call. &drm_msvm_fault.err is
+	 * 0 if the GPU may repeat the access, -ECANCELED if the fault was
+	 * cancelled, and otherwise why the access is not possible.
+	 *
+	 * Context: Sleeps. A worker of the library, or who cancels. No lock
+	 * of the library is held; it may push, but not leave or cancel.
+	 */
+	void (*done)(struct drm_msvm_fault_queue *queue,
+		     const struct drm_msvm_fault *fault);
+
+	/**
+	 * @room: After a push was refused, there is room again (required).
+	 *
+	 * The driver pushes what its hardware kept; if that is more than there
+	 * is room for, the next push that is refused leads to the next call.
+	 *
+	 * Context: As for @done.
+	 */
+	void (*room)(struct drm_msvm_fault_queue *queue);
+};
+
+/**
+ * struct drm_msvm_fault_queue - Faults of one device on their way, embedded in
+ * the driver's device.
+ *
+ * Filled in by drm_msvm_fault_queue_init(); drivers read and write nothing in it.
+ */
+struct drm_msvm_fault_queue {
+	/* private: */
+	struct drm_msvm_device *dev;
+	const struct drm_msvm_fault_queue_ops *ops;
+	struct msvm_fault_entry *entries;
+	/* Protects what follows; taken in interrupts. */
+	spinlock_t lock;
+	struct list_head free;
+	unsigned int depth;
+	unsigned int fill;
+	unsigned int highest;
+	u64 overflows;
+	bool refused;
+};
+
 int drm_msvm_device_register(struct drm_msvm_device *dev,
 			     struct drm_device *drm,
 			     const struct drm_msvm_ops *ops, u32 flags);
@@ -244,6 +318,16 @@ void drm_msvm_reset(struct drm_msvm_member *member);
 
 int drm_msvm_handle_fault(struct drm_msvm_member *member, u64 addr,
 			  enum drm_msvm_access access);
+
+void drm_msvm_handle_faults(struct drm_msvm_fault *faults, unsigned int n);
+
+int drm_msvm_fault_queue_init(struct drm_msvm_fault_queue *queue,
+			      struct drm_msvm_device *dev, unsigned int depth,
+			      const struct drm_msvm_fault_queue_ops *ops);
+void drm_msvm_fault_queue_fini(struct drm_msvm_fault_queue *queue);
+int drm_msvm_fault_push(struct drm_msvm_fault_queue *queue,
+			const struct drm_msvm_fault *fault);
+void drm_msvm_fault_cancel(struct drm_msvm_member *member, void *data);
 
 void drm_msvm_member_info(struct drm_msvm_member *member,
 			  struct drm_msvm_info *info);

@@ -96,6 +96,7 @@ static void msvm_context_destroy(struct kref *ref)
 	/* Waits for readers, so it must come before what they look at goes. */
 	msvm_debugfs_remove(msvm);
 
+	msvm_pool_destroy(msvm);
 	xa_for_each(&msvm->shards, index, shard)
 		msvm_shard_destroy(shard);
 	xa_destroy(&msvm->shards);

@@ -68,6 +68,30 @@ static int msvm_devices_show(struct seq_file *m, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(msvm_devices);
 
+static void msvm_queues_show_one(struct drm_msvm_device *dev, void *data)
+{
+	/* Pairs with smp_store_release() in drm_msvm_fault_queue_init(). */
+	struct drm_msvm_fault_queue *queue = smp_load_acquire(&dev->queue);
+	char node[24];
+
+	if (!queue)
+		return;
+	guard(spinlock_irq)(&queue->lock);
+	seq_printf(data, "%-6u %-16s %-12s %6u %6u %8u %9llu\n", dev->id,
+		   dev_name(dev->drm->dev),
+		   msvm_device_node(dev, node, sizeof(node)), queue->depth,
+		   queue->fill, queue->highest, queue->overflows);
+}
+
+static int msvm_queues_show(struct seq_file *m, void *unused)
+{
+	seq_printf(m, "%-6s %-16s %-12s %6s %6s %8s %9s\n", "id", "device",
+		   "node", "depth", "fill", "highest", "overflows");
+	msvm_device_for_each(msvm_queues_show_one, m);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(msvm_queues);
+
 static int msvm_global_stats_show(struct seq_file *m, void *unused)
 {
 	msvm_stats_show(m, msvm_stats_global());
@@ -270,6 +294,7 @@ void msvm_debugfs_init(void)
 	msvm_debugfs_root = dir;
 	debugfs_create_file("contexts", 0400, dir, NULL, &msvm_contexts_fops);
 	debugfs_create_file("devices", 0400, dir, NULL, &msvm_devices_fops);
+	debugfs_create_file("queues", 0400, dir, NULL, &msvm_queues_fops);
 	debugfs_create_file("stats", 0400, dir, NULL, &msvm_global_stats_fops);
 	msvm_inject_init(dir);
 }

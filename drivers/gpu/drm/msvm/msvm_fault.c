@@ -24,6 +24,7 @@
 /**
  * struct msvm_fault - One fault being served.
  * @member: Who faulted.
+ * @worker: The fault worker that serves it, or NULL.
  * @addr: Where, page aligned.
  * @write: A writable mapping is needed.
  * @chunk: Largest range to make; shrinks when a larger one can't be served.
@@ -32,6 +33,7 @@
  */
 struct msvm_fault {
 	struct drm_msvm_member *member;
+	struct msvm_fault_worker *worker;
 	unsigned long addr;
 	bool write;
 	unsigned long chunk;
@@ -315,6 +317,15 @@ static int msvm_fault_try(struct msvm_fault *fault)
 	if (IS_ERR(range))
 		return PTR_ERR(range);
 
+	/* Not to wait for a range that another worker has. */
+	if (fault->worker &&
+	    !msvm_worker_claim(fault->worker,
+			       drm_gpusvm_range_start(&range->base),
+			       drm_gpusvm_range_end(&range->base))) {
+		msvm_range_put(range);
+		return -ERESTART;
+	}
+
 	if (!mutex_trylock(&range->lock)) {
 		msvm_stat_inc(msvm, MSVM_STAT_FAULTS_MERGED);
 		err = mutex_lock_killable(&range->lock);
@@ -370,6 +381,57 @@ static int msvm_fault_loop(struct msvm_fault *fault)
 	}
 }
 
+/*
+ * Serve a fault, for a worker or for the calling task (@worker NULL). Context: as
+ * for drm_msvm_handle_fault(). Return: as there, or for a worker -ERESTART: it is
+ * to choose anew.
+ */
+int msvm_fault_serve_for(struct msvm_fault_worker *worker,
+			 struct drm_msvm_member *member, u64 addr,
+			 enum drm_msvm_access access)
+{
+	struct msvm_fault fault = {
+		.member = member,
+		.worker = worker,
+		.addr = ALIGN_DOWN(addr, PAGE_SIZE),
+		.write = access != DRM_MSVM_ACCESS_READ,
+		.chunk = SZ_2M,
+	};
+	struct drm_msvm *msvm = member->msvm;
+	int err;
+
+	might_sleep();
+
+	trace_msvm_fault_start(msvm->id, member->slot, addr, access);
+
+	if (WARN_ON_ONCE(READ_ONCE(member->leaving))) {
+		err = -EIO;
+	} else if (addr < member->va_start || addr >= member->va_end) {
+		err = -ERANGE;
+	} else if (!mmget_not_zero(msvm->mm)) {
+		err = -ESRCH;
+	} else {
+		err = msvm_fault_loop(&fault);
+		/*
+		 * The last reference may be ours; tearing the whole address
+		 * space down is not for a fault worker to do.
+		 */
+		mmput_async(msvm->mm);
+	}
+
+	trace_msvm_fault_end(msvm->id, member->slot, addr, access, err);
+	if (msvm_mutated(MSVM_MUTATE_SWALLOW_ERROR) && err != -ERESTART)
+		return 0;
+	return err;
+}
+
+/* Count a fault that was taken. Any context. */
+void msvm_fault_count(struct drm_msvm_member *member)
+{
+	atomic64_inc(&member->faults);
+	msvm_stat_inc(member->msvm, MSVM_STAT_FAULTS);
+}
+
 /**
  * drm_msvm_handle_fault() - Make an address accessible to a member.
  * @member: The member whose GPU faulted.
@@ -407,41 +469,12 @@ static int msvm_fault_loop(struct msvm_fault *fault)
 int drm_msvm_handle_fault(struct drm_msvm_member *member, u64 addr,
 			  enum drm_msvm_access access)
 {
-	struct msvm_fault fault = {
-		.member = member,
-		.addr = ALIGN_DOWN(addr, PAGE_SIZE),
-		.write = access != DRM_MSVM_ACCESS_READ,
-		.chunk = SZ_2M,
-	};
-	struct drm_msvm *msvm = member->msvm;
 	int err;
 
-	might_sleep();
-
-	atomic64_inc(&member->faults);
-	msvm_stat_inc(msvm, MSVM_STAT_FAULTS);
-	trace_msvm_fault_start(msvm->id, member->slot, addr, access);
-
-	if (WARN_ON_ONCE(READ_ONCE(member->leaving))) {
-		err = -EIO;
-	} else if (addr < member->va_start || addr >= member->va_end) {
-		err = -ERANGE;
-	} else if (!mmget_not_zero(msvm->mm)) {
-		err = -ESRCH;
-	} else {
-		err = msvm_fault_loop(&fault);
-		/*
-		 * The last reference may be ours; tearing the whole address
-		 * space down is not for a fault worker to do.
-		 */
-		mmput_async(msvm->mm);
-	}
-
+	msvm_fault_count(member);
+	err = msvm_fault_serve_for(NULL, member, addr, access);
 	if (err)
-		msvm_stat_error(msvm, err);
-	trace_msvm_fault_end(msvm->id, member->slot, addr, access, err);
-	if (msvm_mutated(MSVM_MUTATE_SWALLOW_ERROR))
-		return 0;
+		msvm_stat_error(member->msvm, err);
 	return err;
 }
 EXPORT_SYMBOL_GPL(drm_msvm_handle_fault);

@@ -33,6 +33,8 @@ static const char * const msvm_mutation_names[] = {
 	[MSVM_MUTATE_REMOVE_MAPPED] = "remove_mapped",
 	[MSVM_MUTATE_COLLECT_WAITS] = "collect_waits",
 	[MSVM_MUTATE_ALWAYS_WALK] = "always_walk",
+	[MSVM_MUTATE_FORGET_REFUSED] = "forget_refused",
+	[MSVM_MUTATE_SKIP_CLAIM] = "skip_claim",
 };
 
 static_assert(ARRAY_SIZE(msvm_mutation_names) == MSVM_MUTATIONS);

@@ -43,6 +43,10 @@ enum msvm_mutation {
 	MSVM_MUTATE_COLLECT_WAITS,
 	/* Every fault walks. */
 	MSVM_MUTATE_ALWAYS_WALK,
+	/* A driver is not told of room for the faults it had to keep. */
+	MSVM_MUTATE_FORGET_REFUSED,
+	/* Workers take no notice of each other. */
+	MSVM_MUTATE_SKIP_CLAIM,
 	MSVM_MUTATIONS
 };
 

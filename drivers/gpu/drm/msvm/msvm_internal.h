@@ -21,6 +21,7 @@
 #include <drm/drm_pagemap.h>
 
 #include "msvm_inject.h"
+#include "msvm_queue.h"
 #include "msvm_runs.h"
 #include "msvm_stats.h"
 
@@ -41,6 +42,10 @@
  *    validity. Held for writing by every invalidation, for reading by map and
  *    bind. Taken in reclaim: nothing below it allocates.
  * 7. the driver's page-table lock.
+ *
+ * Beside these: the pool lock, &msvm_fault_pool.lock (spinlock), by which fault
+ * workers share what was pushed. It may be taken with any of them held, and
+ * none is taken with it. Interrupts take only a device's queue lock.
  *
  * An invalidation takes 6 and 7 and no other. It comes with mmap_lock or folio
  * locks held, which is why 3 and 4 must never be taken in it. The CPU side
@@ -67,6 +72,9 @@
  *   memory is freed after an RCU grace period, for lookups under RCU.
  * - &struct drm_msvm_member: the driver's. drm_msvm_leave() returns when the
  *   library holds no pointer to it.
+ * - &struct msvm_fault_pool: created when the first member joins whose device has
+ *   a fault queue, freed with the address space. Each fault in it is counted in
+ *   its member, and drm_msvm_leave() waits for that count.
  * - a range never leaves the tree while a device can reach its pages.
  */
 
@@ -120,6 +128,11 @@ struct drm_msvm {
 	struct msvm_stats __percpu *stats;
 	/** @debugfs: Directory of this address space. */
 	struct dentry *debugfs;
+	/**
+	 * @pool: Fault workers. Set once under @lock, when the first device that
+	 * has a fault queue joins.
+	 */
+	struct msvm_fault_pool *pool;
 };
 
 /**
@@ -312,6 +325,12 @@ int msvm_range_add_slot(struct drm_msvm_range *range,
 			struct drm_msvm_member *member);
 int msvm_range_find_slot(struct drm_msvm_range *range, u8 slot);
 void msvm_range_put(struct drm_msvm_range *range);
+
+/* msvm_fault.c */
+int msvm_fault_serve_for(struct msvm_fault_worker *worker,
+			 struct drm_msvm_member *member, u64 addr,
+			 enum drm_msvm_access access);
+void msvm_fault_count(struct drm_msvm_member *member);
 
 /* msvm_walk.c */
 int msvm_walk(struct drm_msvm_range *range, bool write);

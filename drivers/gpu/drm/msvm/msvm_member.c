@@ -6,6 +6,7 @@
  */
 #include <linux/mm.h>
 #include <linux/sched.h>
+#include <linux/wait_bit.h>
 
 #include "msvm_internal.h"
 #include "msvm_memory.h"
@@ -43,6 +44,7 @@ int drm_msvm_join(struct drm_msvm_member *member, struct drm_msvm_device *dev,
 	struct drm_pagemap *dpagemap = NULL;
 	struct drm_msvm *msvm;
 	unsigned int slot;
+	int err;
 
 	if (!current->mm || va_start >= va_end ||
 	    !PAGE_ALIGNED(va_start) || !PAGE_ALIGNED(va_end))
@@ -69,11 +71,14 @@ int drm_msvm_join(struct drm_msvm_member *member, struct drm_msvm_device *dev,
 
 	mutex_lock(&msvm->lock);
 	slot = find_first_zero_bit(msvm->slots, DRM_MSVM_MAX_MEMBERS);
-	if (slot == DRM_MSVM_MAX_MEMBERS) {
+	err = slot == DRM_MSVM_MAX_MEMBERS ? -ENOSPC : 0;
+	if (!err && dev->queue && !msvm->pool)
+		err = msvm_pool_create(msvm);
+	if (err) {
 		mutex_unlock(&msvm->lock);
 		msvm_context_put(msvm);
 		drm_pagemap_put(dpagemap);
-		return -ENOSPC;
+		return err;
 	}
 	member->slot = slot;
 	__set_bit(slot, msvm->slots);
@@ -184,15 +189,22 @@ static void msvm_leave_shard(struct msvm_shard *shard,
  * member's operations is being called or will be, and the driver may free it.
  * The other members notice nothing.
  *
+ * Faults of the member that are in a fault queue end with -ECANCELED, and it
+ * waits until the driver was told.
+ *
  * Context: Sleeps. The caller holds no lock that any of the member's
- * operations takes. No drm_msvm_handle_fault() of this member is under way or
- * starts: the driver has stopped its GPU's work in this VM before.
+ * operations takes. No drm_msvm_handle_fault() or drm_msvm_fault_push() of this
+ * member is under way or starts: the driver has stopped its GPU's work in this
+ * VM before.
  */
 void drm_msvm_leave(struct drm_msvm_member *member)
 {
 	struct drm_msvm *msvm = member->msvm;
 	struct msvm_shard *shard;
 	unsigned long index;
+
+	drm_msvm_fault_cancel(member, NULL);
+	wait_var_event(&member->queued, !atomic_read(&member->queued));
 
 	WRITE_ONCE(member->leaving, true);
 	trace_msvm_leave(msvm->id, member->slot);

@@ -93,10 +93,15 @@ static int __init msvm_init(void)
 	err = msvm_memory_module_init();
 	if (err)
 		goto err_cache;
+	err = msvm_workers_init();
+	if (err)
+		goto err_memory;
 	msvm_debugfs_init();
 
 	return 0;
 
+err_memory:
+	msvm_memory_module_exit();
 err_cache:
 	msvm_range_cache_exit();
 err_stats:
@@ -108,6 +113,7 @@ err_stats:
 static void __exit msvm_exit(void)
 {
 	msvm_debugfs_exit();
+	msvm_workers_exit();
 	msvm_memory_module_exit();
 	msvm_range_cache_exit();
 	msvm_stats_exit();

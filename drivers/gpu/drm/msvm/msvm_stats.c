@@ -38,6 +38,11 @@ static const char * const msvm_stat_names[] = {
 	[MSVM_STAT_ERRORS_EBUSY] = "errors_ebusy",
 	[MSVM_STAT_ERRORS_EIO] = "errors_eio",
 	[MSVM_STAT_ERRORS_OTHER] = "errors_other",
+	[MSVM_STAT_QUEUE_FAULTS] = "queue_faults",
+	[MSVM_STAT_QUEUE_OVERFLOWS] = "queue_overflows",
+	[MSVM_STAT_QUEUE_BATCHES] = "queue_batches",
+	[MSVM_STAT_QUEUE_MERGED] = "queue_merged",
+	[MSVM_STAT_QUEUE_CANCELLED] = "queue_cancelled",
 };
 
 static_assert(ARRAY_SIZE(msvm_stat_names) == MSVM_STAT_COUNT);

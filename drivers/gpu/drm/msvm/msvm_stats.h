@@ -64,6 +64,16 @@ enum msvm_stat {
 	MSVM_STAT_ERRORS_EBUSY,
 	MSVM_STAT_ERRORS_EIO,
 	MSVM_STAT_ERRORS_OTHER,
+	/* Faults pushed to a fault queue. */
+	MSVM_STAT_QUEUE_FAULTS,
+	/* Pushes refused because the device's queue was full. */
+	MSVM_STAT_QUEUE_OVERFLOWS,
+	/* Times that a worker took the faults of one range together. */
+	MSVM_STAT_QUEUE_BATCHES,
+	/* Faults answered with the result of another, of the same page. */
+	MSVM_STAT_QUEUE_MERGED,
+	/* Faults cancelled, for they left or were told to. */
+	MSVM_STAT_QUEUE_CANCELLED,
 	MSVM_STAT_COUNT
 };
 

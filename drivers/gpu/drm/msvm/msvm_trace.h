@@ -175,6 +175,29 @@ TRACE_EVENT(msvm_map,
 		  __entry->entries, __entry->writable, __entry->ret)
 );
 
+/* A worker took the faults of one range together; more may join them. */
+TRACE_EVENT(msvm_fault_batch,
+	TP_PROTO(u32 ctx, u64 start, u64 end, u32 faults, u64 slots),
+	TP_ARGS(ctx, start, end, faults, slots),
+	TP_STRUCT__entry(
+		__field(u32, ctx)
+		__field(u64, start)
+		__field(u64, end)
+		__field(u32, faults)
+		__field(u64, slots)
+	),
+	TP_fast_assign(
+		__entry->ctx = ctx;
+		__entry->start = start;
+		__entry->end = end;
+		__entry->faults = faults;
+		__entry->slots = slots;
+	),
+	TP_printk("ctx=%u start=%#llx end=%#llx faults=%u slots=%#llx",
+		  __entry->ctx, __entry->start, __entry->end,
+		  __entry->faults, __entry->slots)
+);
+
 TRACE_EVENT(msvm_invalidate_start,
 	TP_PROTO(u32 ctx, u64 start, u64 end, u32 event),
 	TP_ARGS(ctx, start, end, event),
