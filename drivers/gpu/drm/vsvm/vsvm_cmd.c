@@ -76,7 +76,7 @@ static int vsvm_run_fault(struct vsvm_run *run, u64 addr,
 		 !vm->gpu->config.system_atomics)
 		err = -EOPNOTSUPP;
 	else
-		err = vm->ops->fault(vm, addr, access);
+		err = vm->ops->fault(run->engine, vm, addr, access);
 	switch (err) {
 	case 0:
 		return 0;

@@ -86,6 +86,7 @@ VSVM_ATTR_U32(copy_mbps, 0, 1000000);
 VSVM_ATTR_U32(va_limit_mib, 0, 1U << 27);
 VSVM_ATTR_U32(system_atomics, 0, 1);
 VSVM_ATTR_U32(dma_bits, 24, 64);
+VSVM_ATTR_U32(fault_depth, 1, 4096);
 VSVM_ATTR_U32(peer_group, 0, VSVM_MAX_GPUS);
 
 static ssize_t vsvm_item_vram_mib_show(struct config_item *cfg, char *page)
@@ -153,6 +154,36 @@ static ssize_t vsvm_item_dma_store(struct config_item *cfg, const char *page,
 }
 
 CONFIGFS_ATTR(vsvm_item_, dma);
+
+static ssize_t vsvm_item_fault_mode_show(struct config_item *cfg, char *page)
+{
+	struct vsvm_item *item = to_vsvm_item(cfg);
+
+	guard(mutex)(&item->lock);
+	return sysfs_emit(page, "%s\n",
+			  vsvm_fault_mode_names[item->config.fault_mode]);
+}
+
+static ssize_t vsvm_item_fault_mode_store(struct config_item *cfg,
+					  const char *page, size_t count)
+{
+	struct vsvm_item *item = to_vsvm_item(cfg);
+	int mode = sysfs_match_string(vsvm_fault_mode_names, page);
+
+	if (mode < 0) {
+		pr_err("vsvm: %s/fault_mode: direct, queue or batch is needed\n",
+		       config_item_name(cfg));
+		return -EINVAL;
+	}
+
+	guard(mutex)(&item->lock);
+	if (item->gpu)
+		return -EBUSY;
+	item->config.fault_mode = mode;
+	return count;
+}
+
+CONFIGFS_ATTR(vsvm_item_, fault_mode);
 
 static ssize_t vsvm_item_live_show(struct config_item *cfg, char *page)
 {
@@ -237,6 +268,8 @@ static struct configfs_attribute *vsvm_item_attrs[] = {
 	&vsvm_item_attr_dma_bits,
 	&vsvm_item_attr_vram_mib,
 	&vsvm_item_attr_peer_group,
+	&vsvm_item_attr_fault_depth,
+	&vsvm_item_attr_fault_mode,
 	&vsvm_item_attr_dev_name,
 	NULL
 };

@@ -25,8 +25,13 @@ static int vsvm_counters_show(struct seq_file *m, void *unused)
 	};
 	struct vsvm_gpu *gpu = m->private;
 	unsigned long id, maps = 0;
+	unsigned int raised = 0;
 	void *map;
 	int i;
+
+	for (i = 0; i < gpu->config.engines; i++)
+		if (READ_ONCE(gpu->engines[i].port.state) == VSVM_FAULT_RAISED)
+			raised++;
 
 	xa_for_each(&gpu->dma_maps, id, map)
 		maps++;
@@ -41,6 +46,12 @@ static int vsvm_counters_show(struct seq_file *m, void *unused)
 	seq_printf(m, "resets: %d\n", atomic_read(&gpu->resets));
 	seq_printf(m, "held: %d\n", atomic_read(&gpu->held));
 	seq_printf(m, "dma_maps: %lu\n", maps);
+	seq_printf(m, "raised_faults: %u\n", raised);
+	seq_printf(m, "irq_faults: %lld\n", atomic64_read(&gpu->irq_faults));
+	seq_printf(m, "refused_faults: %lld\n",
+		   atomic64_read(&gpu->refused_faults));
+	seq_printf(m, "largest_batch: %u\n", READ_ONCE(gpu->largest_batch));
+	seq_printf(m, "spaces_batched: %u\n", READ_ONCE(gpu->spaces_batched));
 	for (i = 0; i < VSVM_STALE_KINDS; i++)
 		seq_printf(m, "%s: %d\n", stale[i],
 			   atomic_read(&gpu->stale[i]));

@@ -31,6 +31,36 @@ MODULE_PARM_DESC(vram_mib, "MiB of memory of each of them, a multiple of 2 (defa
 static unsigned int vsvm_peer_group;
 module_param_named(peer_group, vsvm_peer_group, uint, 0444);
 MODULE_PARM_DESC(peer_group, "Not 0: they reach each other's memory (default 0)");
+enum vsvm_fault_mode vsvm_fault_mode = VSVM_FAULT_DIRECT;
+const char * const vsvm_fault_mode_names[3] = {
+	[VSVM_FAULT_DIRECT] = "direct",
+	[VSVM_FAULT_QUEUE] = "queue",
+	[VSVM_FAULT_BATCH] = "batch",
+};
+
+static int vsvm_fault_mode_set(const char *value, const struct kernel_param *kp)
+{
+	int mode = sysfs_match_string(vsvm_fault_mode_names, value);
+
+	if (mode < 0) {
+		pr_err("vsvm: fault_mode: direct, queue or batch is needed\n");
+		return -EINVAL;
+	}
+	vsvm_fault_mode = mode;
+	return 0;
+}
+
+static int vsvm_fault_mode_get(char *buffer, const struct kernel_param *kp)
+{
+	return sysfs_emit(buffer, "%s\n", vsvm_fault_mode_names[vsvm_fault_mode]);
+}
+
+static const struct kernel_param_ops vsvm_fault_mode_ops = {
+	.set = vsvm_fault_mode_set,
+	.get = vsvm_fault_mode_get,
+};
+module_param_cb(fault_mode, &vsvm_fault_mode_ops, NULL, 0644);
+MODULE_PARM_DESC(fault_mode, "How faults of GPUs described from now on get to the library: direct, queue or batch (default direct)");
 
 static struct vsvm_gpu *vsvm_param_gpus[VSVM_MAX_GPUS];
 

@@ -15,6 +15,7 @@
 
 #include <linux/dma-mapping.h>
 #include <linux/gpu_buddy.h>
+#include <linux/irq_work.h>
 #include <linux/kref.h>
 #include <linux/ktime.h>
 #include <linux/list.h>
@@ -69,6 +70,27 @@ enum vsvm_dma {
 	VSVM_DMA_PCI,
 };
 
+/* How a GPU's faults get to the library, see vsvm_fault.c. */
+enum vsvm_fault_mode {
+	/* The engine serves its own. */
+	VSVM_FAULT_DIRECT,
+	/* By an interrupt, into the library's fault queue. */
+	VSVM_FAULT_QUEUE,
+	/* A thread of the GPU collects them and hands them over together. */
+	VSVM_FAULT_BATCH,
+};
+
+/* Where an engine's fault is. */
+enum vsvm_fault_state {
+	VSVM_FAULT_NONE,
+	/* Pending in the hardware. */
+	VSVM_FAULT_RAISED,
+	/* Handed over to the library. */
+	VSVM_FAULT_TAKEN,
+	/* Answered. */
+	VSVM_FAULT_DONE,
+};
+
 /* What must never happen, see vsvm_oracle.c. */
 enum vsvm_stale_kind {
 	VSVM_STALE_PTE,
@@ -96,6 +118,8 @@ enum vsvm_stale_kind {
  * @dma_bits: Width of a device address, 24 to 64.
  * @vram_mib: MiB of memory of its own, a multiple of 2.
  * @peer_group: GPUs of one group reach each other's memory; 0: no other GPU.
+ * @fault_mode: How its faults get to the library.
+ * @fault_depth: Length of its fault queue, 1 to 4096.
  */
 struct vsvm_config {
 	u32 engines;
@@ -109,11 +133,15 @@ struct vsvm_config {
 	u32 dma_bits;
 	u32 vram_mib;
 	u32 peer_group;
+	enum vsvm_fault_mode fault_mode;
+	u32 fault_depth;
 };
 
 #define VSVM_CONFIG_DEFAULT \
 	((struct vsvm_config) { .engines = 2, .va_bits = 47, \
-				.system_atomics = 1, .dma_bits = 64 })
+				.system_atomics = 1, .dma_bits = 64, \
+				.fault_mode = vsvm_fault_mode, \
+				.fault_depth = 64 })
 
 /**
  * struct vsvm_tlb_entry - A cached translation.
@@ -125,6 +153,22 @@ struct vsvm_tlb_entry {
 	struct vsvm_vm *vm;
 	u64 vpn;
 	u64 pte;
+};
+
+/**
+ * struct vsvm_fault_port - An engine's fault: it has one at a time.
+ */
+struct vsvm_fault_port {
+	/** @engine: The engine. */
+	struct vsvm_engine *engine;
+	/** @irq: The interrupt that tells of it. */
+	struct irq_work irq;
+	/** @lock: Protects what follows; taken in interrupts. */
+	spinlock_t lock;
+	/** @state: Where it is. */
+	enum vsvm_fault_state state;
+	/** @fault: The fault, later its result. */
+	struct drm_msvm_fault fault;
 };
 
 /**
@@ -163,6 +207,8 @@ struct vsvm_engine {
 	void *bounce;
 	/** @histogram: Counts of a histogram under way; only the thread uses it. */
 	u64 *histogram;
+	/** @port: Its fault, unless it serves it itself. */
+	struct vsvm_fault_port port;
 };
 
 /**
@@ -255,6 +301,26 @@ struct vsvm_gpu {
 	struct xarray dma_maps;
 	/** @next_dma_map: Number to go on from. */
 	u32 next_dma_map;
+	/** @fault_queue: Mode "queue". */
+	struct drm_msvm_fault_queue fault_queue;
+	/** @irq_faults: Faults pushed in a hard interrupt. */
+	atomic64_t irq_faults;
+	/** @refused_faults: Pushes that were refused. */
+	atomic64_t refused_faults;
+	/** @collector: Mode "batch": the thread that collects faults. */
+	struct task_struct *collector;
+	/** @collector_wq: It waits here. */
+	wait_queue_head_t collector_wq;
+	/** @collector_lock: Protects the following; outside of a port's lock. */
+	struct mutex collector_lock;
+	/** @collected: Faults it has handed over, and not all answered. */
+	unsigned int collected;
+	/** @largest_batch: Most of them so far. */
+	unsigned int largest_batch;
+	/** @spaces_batched: Most address spaces in one batch so far. */
+	unsigned int spaces_batched;
+	/** @batch: The faults; only the thread uses it. */
+	struct drm_msvm_fault batch[VSVM_MAX_ENGINES];
 };
 
 static inline struct vsvm_gpu *to_vsvm_gpu(struct drm_device *drm)
@@ -271,7 +337,8 @@ struct vsvm_layout_ops {
 	/** @fini: Take all mappings down; no job runs. Cannot fail. */
 	void (*fini)(struct vsvm_vm *vm);
 	/** @fault: Make an address accessible; 0 or the errno of the job. */
-	int (*fault)(struct vsvm_vm *vm, u64 addr, enum drm_msvm_access access);
+	int (*fault)(struct vsvm_engine *engine, struct vsvm_vm *vm, u64 addr,
+		     enum drm_msvm_access access);
 	/** @stats: Fill in all but the ids; 0 or -ERESTARTSYS. */
 	int (*stats)(struct vsvm_vm *vm, struct drm_vsvm_vm_stats *stats);
 };
@@ -404,6 +471,8 @@ struct vsvm_file {
 extern const struct drm_driver vsvm_drm_driver;
 extern bool vsvm_oracle;
 struct vsvm_config vsvm_default_config(void);
+extern enum vsvm_fault_mode vsvm_fault_mode;
+extern const char * const vsvm_fault_mode_names[3];
 
 /* vsvm_gpu.c */
 struct vsvm_gpu *vsvm_gpu_create(const struct vsvm_config *config);
@@ -545,6 +614,13 @@ void vsvm_engine_fini(struct vsvm_engine *engine);
 bool vsvm_engine_interrupt(struct vsvm_engine *engine, struct vsvm_vm *vm);
 void vsvm_engine_cancel(struct vsvm_engine *engine, struct vsvm_vm *vm);
 u64 vsvm_engine_busy_ns(struct vsvm_engine *engine, struct vsvm_file *file);
+
+/* vsvm_fault.c */
+void vsvm_fault_port_init(struct vsvm_engine *engine);
+int vsvm_fault_init(struct vsvm_gpu *gpu);
+void vsvm_fault_fini(struct vsvm_gpu *gpu);
+int vsvm_fault_serve(struct vsvm_engine *engine, struct vsvm_vm *vm, u64 addr,
+		     enum drm_msvm_access access);
 
 /* vsvm_cmd.c */
 int vsvm_job_run(struct vsvm_engine *engine, struct vsvm_job *job);

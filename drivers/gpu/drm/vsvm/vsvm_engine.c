@@ -206,6 +206,7 @@ int vsvm_engine_init(struct vsvm_gpu *gpu, unsigned int id)
 	spin_lock_init(&engine->tlb_lock);
 	INIT_LIST_HEAD(&engine->fifo);
 	init_waitqueue_head(&engine->wq);
+	vsvm_fault_port_init(engine);
 
 	engine->bounce = drmm_kmalloc(&gpu->drm, PAGE_SIZE, GFP_KERNEL);
 	engine->histogram = drmm_kcalloc(&gpu->drm, 256,

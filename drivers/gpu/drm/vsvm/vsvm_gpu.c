@@ -137,12 +137,19 @@ static struct vsvm_gpu *vsvm_gpu_make(struct device *dev, int index,
 	err = vsvm_gpu_register(gpu);
 	if (err)
 		goto err_vram;
-	err = drm_dev_register(&gpu->drm, 0);
+	err = vsvm_fault_init(gpu);
 	if (err)
 		goto err_msvm;
+	err = drm_dev_register(&gpu->drm, 0);
+	if (err)
+		goto err_fault;
 
 	return gpu;
 
+err_fault:
+	drm_msvm_device_unregister(&gpu->msvm);
+	vsvm_fault_fini(gpu);
+	goto err_vram;
 err_msvm:
 	drm_msvm_device_unregister(&gpu->msvm);
 err_vram:
@@ -227,6 +234,7 @@ void vsvm_gpu_remove(struct vsvm_gpu *gpu)
 	cancel_work_sync(&gpu->wedged_work);
 	/* Brings back what is in its memory. */
 	drm_msvm_device_unregister(&gpu->msvm);
+	vsvm_fault_fini(gpu);
 	vsvm_gpu_fini_engines(gpu);
 	vsvm_vram_fini(gpu);
 	vsvm_dma_fini(gpu);

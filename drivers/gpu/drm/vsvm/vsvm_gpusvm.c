@@ -361,7 +361,8 @@ static int vsvm_gpusvm_try(struct vsvm_gpusvm *svm, u64 addr, bool write,
 	return -EAGAIN;
 }
 
-static int vsvm_gpusvm_fault(struct vsvm_vm *vm, u64 addr,
+static int vsvm_gpusvm_fault(struct vsvm_engine *engine,
+			     struct vsvm_vm *vm, u64 addr,
 			     enum drm_msvm_access access)
 {
 	bool write = access != DRM_MSVM_ACCESS_READ;

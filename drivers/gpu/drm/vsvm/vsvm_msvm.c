@@ -58,12 +58,6 @@ static void vsvm_msvm_fini(struct vsvm_vm *vm)
 	drm_msvm_leave(&vm->member);
 }
 
-static int vsvm_msvm_fault(struct vsvm_vm *vm, u64 addr,
-			   enum drm_msvm_access access)
-{
-	return drm_msvm_handle_fault(&vm->member, addr, access);
-}
-
 static int vsvm_msvm_stats(struct vsvm_vm *vm, struct drm_vsvm_vm_stats *stats)
 {
 	struct drm_msvm_info info;
@@ -83,6 +77,6 @@ static int vsvm_msvm_stats(struct vsvm_vm *vm, struct drm_vsvm_vm_stats *stats)
 const struct vsvm_layout_ops vsvm_msvm_ops = {
 	.init = vsvm_msvm_init,
 	.fini = vsvm_msvm_fini,
-	.fault = vsvm_msvm_fault,
+	.fault = vsvm_fault_serve,
 	.stats = vsvm_msvm_stats,
 };
