@@ -145,7 +145,7 @@ static void reset(struct vsvm_set *set)
 	cmds[1] = vsvm_store(p, 8, 42);
 	job = vsvm_submit(set->fd[0], set->vm[0], 1, cmds, 2);
 	gpu_debugfs_write(set->fd[0], "reset", 1);
-	igt_assert_eq_u64(vram_info(set, 0).used, 0);
+	vram_expect(set, p, LEN, WHERE_SYSTEM);
 	__atomic_store_n(&flag, 1, __ATOMIC_SEQ_CST);
 	igt_assert_eq(vsvm_wait(set->fd[0], set->vm[0], job).status, 0);
 	igt_assert_eq_u64(*(uint64_t *)p, 42);

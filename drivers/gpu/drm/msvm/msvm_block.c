@@ -25,7 +25,7 @@
 #define MSVM_EVICT_FAILURES	8
 
 /* How long to wait for memory that others are about to free. */
-#define MSVM_EVICT_WAIT		(HZ / 10)
+#define MSVM_EVICT_WAIT		(HZ / 20)
 
 static void msvm_block_release(struct kref *ref)
 {
@@ -90,8 +90,8 @@ static void msvm_memory_uncharge(struct msvm_memory *memory, size_t size)
 }
 
 /* Find room, by eviction if need be. */
-static int msvm_memory_room(struct msvm_memory *memory, size_t size, bool evict,
-			    u64 *offset)
+static int msvm_memory_room(struct msvm_memory *memory, size_t size,
+			    enum msvm_effort effort, u64 *offset)
 {
 	unsigned int failures = 0;
 	size_t evicted = 0, victim;
@@ -111,7 +111,8 @@ static int msvm_memory_room(struct msvm_memory *memory, size_t size, bool evict,
 			if (err != -ENOSPC)
 				return err;
 		}
-		if (!evict || evicted >= MSVM_EVICT_FACTOR * size ||
+		if (effort == MSVM_ROOM_ONLY ||
+		    evicted >= MSVM_EVICT_FACTOR * size ||
 		    failures >= MSVM_EVICT_FAILURES)
 			return -ENOSPC;
 		if (fatal_signal_pending(current))
@@ -123,9 +124,12 @@ static int msvm_memory_room(struct msvm_memory *memory, size_t size, bool evict,
 			continue;
 		}
 		failures++;
+		if (err != -ENOENT)
+			continue;
+		if (effort != MSVM_ROOM_WAIT)
+			return -ENOSPC;
 		/* All of it is being moved by others: wait for them a little. */
-		if (err == -ENOENT &&
-		    wait_event_killable_timeout(memory->wq,
+		if (wait_event_killable_timeout(memory->wq,
 						!llist_empty(&memory->freed) ||
 						!list_empty_careful(&memory->blocks),
 						MSVM_EVICT_WAIT) < 0)
@@ -154,14 +158,14 @@ static int msvm_block_index(struct msvm_block *block, size_t size)
 /*
  * Make a block for [@start, @start + @size) of a process. It has two references:
  * drm_pagemap_migrate_to_devmem() takes one, the other is the caller's. Context:
- * sleeps; @evict: no mmap_lock held.
+ * sleeps; no mmap_lock held, other than for %MSVM_ROOM_ONLY.
  *
  * Return: the block; -ENOSPC: no room could be made; -ENODEV: the device is
  * going; -EINTR, -ENOMEM, or the error of resuming the device.
  */
 struct msvm_block *msvm_block_alloc(struct drm_pagemap *dpagemap,
 				    struct mm_struct *mm, unsigned long start,
-				    size_t size, bool evict)
+				    size_t size, enum msvm_effort effort)
 {
 	struct msvm_memory *memory = to_msvm_pagemap(dpagemap)->memory;
 	struct device *dev = memory->drm->dev;
@@ -180,7 +184,7 @@ struct msvm_block *msvm_block_alloc(struct drm_pagemap *dpagemap,
 	err = pm_runtime_get_sync(dev);
 	if (err < 0 && err != -EACCES)
 		goto err_pm;
-	err = msvm_memory_room(memory, size, evict, &block->offset);
+	err = msvm_memory_room(memory, size, effort, &block->offset);
 	if (err)
 		goto err_pm;
 

@@ -55,7 +55,8 @@ static int msvm_block_move(struct msvm_block *block,
 
 	if (!drm_dev_enter(dpagemap->drm, &idx))
 		return -ENODEV;
-	to = msvm_block_alloc(dpagemap, mm, block->start, size, false);
+	to = msvm_block_alloc(dpagemap, mm, block->start, size,
+			      MSVM_ROOM_ONLY);
 	if (IS_ERR(to)) {
 		err = PTR_ERR(to);
 		goto out;

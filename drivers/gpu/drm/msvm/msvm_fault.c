@@ -103,6 +103,7 @@ static int msvm_fault_place(struct msvm_fault *fault,
 			    struct drm_msvm_range *range)
 {
 	struct drm_msvm_member *member = fault->member;
+	unsigned long began = jiffies;
 	enum msvm_decision decision;
 	enum msvm_reason reason;
 	int err;
@@ -117,7 +118,7 @@ static int msvm_fault_place(struct msvm_fault *fault,
 
 	err = msvm_migrate_range(range, member->dpagemap, fault->addr);
 	if (!err)
-		msvm_place_moved(range);
+		msvm_place_moved(range, began);
 	return err == -EINTR ? err : 0;
 }
 
@@ -131,10 +132,11 @@ static int msvm_fault_place(struct msvm_fault *fault,
 static int msvm_fault_to_system(struct msvm_fault *fault,
 				struct drm_msvm_range *range)
 {
+	unsigned long began = jiffies;
 	int err = msvm_range_to_system(range);
 
 	if (!err) {
-		msvm_place_moved(range);
+		msvm_place_moved(range, began);
 		fault->stay = true;
 	}
 	if (!err || err == -EBUSY)

@@ -241,6 +241,8 @@ struct drm_msvm_range {
 	struct drm_pagemap *dpagemap;
 	/** @last_move: When it was last moved, jiffies; range mutex. */
 	unsigned long last_move;
+	/** @move_cost: How long that took, jiffies; range mutex. */
+	unsigned long move_cost;
 	/** @moves: Moves in a row; range mutex. */
 	u8 moves;
 	/** @nr_runs: Number of @runs; as @runs. */

@@ -159,9 +159,22 @@ int msvm_memory_module_init(void);
 void msvm_memory_module_exit(void);
 
 /* msvm_block.c */
+
+/**
+ * enum msvm_effort - What to do for an allocation when there is no room.
+ * @MSVM_ROOM_ONLY: Nothing.
+ * @MSVM_ROOM_EVICT: Evict others.
+ * @MSVM_ROOM_WAIT: And wait a little for memory that is being freed.
+ */
+enum msvm_effort {
+	MSVM_ROOM_ONLY,
+	MSVM_ROOM_EVICT,
+	MSVM_ROOM_WAIT,
+};
+
 struct msvm_block *msvm_block_alloc(struct drm_pagemap *dpagemap,
 				    struct mm_struct *mm, unsigned long start,
-				    size_t size, bool evict);
+				    size_t size, enum msvm_effort effort);
 void msvm_block_ready(struct msvm_block *block);
 void msvm_block_put(struct msvm_block *block);
 void msvm_block_touch(struct msvm_memory *memory, u64 offset);
@@ -227,6 +240,7 @@ enum msvm_decision {
  * @MSVM_REASON_PEER: It is in another device's memory, within reach.
  * @MSVM_REASON_FIRST_TOUCH: No device's memory has it yet.
  * @MSVM_REASON_FOLLOW: It follows the faults.
+ * @MSVM_REASON_SEVERAL: It is in several devices' memory.
  * @MSVM_REASON_OUT_OF_REACH: It is in another device's memory, out of reach.
  */
 enum msvm_reason {
@@ -239,13 +253,14 @@ enum msvm_reason {
 	MSVM_REASON_PEER,
 	MSVM_REASON_FIRST_TOUCH,
 	MSVM_REASON_FOLLOW,
+	MSVM_REASON_SEVERAL,
 	MSVM_REASON_OUT_OF_REACH,
 };
 
 enum msvm_decision msvm_place(struct drm_msvm_range *range,
 			      struct drm_msvm_member *member,
 			      enum msvm_reason *reason);
-void msvm_place_moved(struct drm_msvm_range *range);
+void msvm_place_moved(struct drm_msvm_range *range, unsigned long began);
 bool msvm_place_out_of_reach(struct drm_msvm_range *range,
 			     struct drm_msvm_member *member);
 

@@ -30,6 +30,7 @@ static const unsigned long msvm_move_sizes[] = DRM_MSVM_CHUNK_SIZES;
  * @msvm: The address space; the caller has a reference to the mm's users.
  * @dpagemap: Where to.
  * @focus: Single pages are tried around this address only; ULONG_MAX: everywhere.
+ * @full: There was no room, in spite of waiting for some.
  * @moved: Bytes moved, or there already.
  * @left: Bytes that could not be moved.
  * @err: Why not, of the last of them.
@@ -38,6 +39,7 @@ struct msvm_move {
 	struct drm_msvm *msvm;
 	struct drm_pagemap *dpagemap;
 	unsigned long focus;
+	bool full;
 	unsigned long moved;
 	unsigned long left;
 	int err;
@@ -58,9 +60,12 @@ static int msvm_move_once(struct msvm_move *move, unsigned long start,
 
 	if (!drm_dev_enter(dpagemap->drm, &idx))
 		return -ENODEV;
-	block = msvm_block_alloc(dpagemap, mm, start, size, true);
+	block = msvm_block_alloc(dpagemap, mm, start, size,
+				 move->full ? MSVM_ROOM_EVICT : MSVM_ROOM_WAIT);
 	if (IS_ERR(block)) {
 		err = PTR_ERR(block);
+		/* What was waited for once is not waited for again. */
+		move->full |= err == -ENOSPC;
 		goto out;
 	}
 	err = mmap_read_lock_killable(mm);

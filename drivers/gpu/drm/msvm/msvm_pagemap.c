@@ -85,7 +85,8 @@ static int msvm_populate_mm(struct drm_pagemap *base, unsigned long start,
 
 	if (!drm_dev_enter(base->drm, &idx))
 		return -ENODEV;
-	block = msvm_block_alloc(base, mm, start, end - start, false);
+	block = msvm_block_alloc(base, mm, start, end - start,
+				 MSVM_ROOM_ONLY);
 	if (IS_ERR(block)) {
 		err = PTR_ERR(block);
 		goto out;

@@ -21,12 +21,17 @@
 /*
  * Moves in a row that make a range restless, and for how long it is then left
  * alone: nvidia-uvm's uvm_perf_thrashing_threshold and the default of its pin
- * time. Moves are in a row if each follows within so long; nvidia-uvm counts
- * faults in 500 us, but a move takes longer than a fault.
+ * time. Moves are in a row if each follows within so long. nvidia-uvm counts
+ * faults in 500 us; but a move takes longer than a fault, and how long depends on
+ * the machine: it does not pay if memory is moved again after a few times as long
+ * as the move itself took. It counts as well when the memory was taken away in
+ * between to make room.
  */
 #define MSVM_RESTLESS_MOVES	3
 #define MSVM_RESTLESS_WINDOW	msecs_to_jiffies(50)
+#define MSVM_RESTLESS_COST	8
 #define MSVM_PIN_TIME		msecs_to_jiffies(150)
+#define MSVM_PIN_COST		24
 
 enum msvm_policy {
 	MSVM_POLICY_FIRST_TOUCH,
@@ -72,16 +77,24 @@ MODULE_PARM_DESC(placement, "Where memory goes when a GPU with memory faults: fi
 /* Is the range left alone for now? */
 static bool msvm_place_pinned(struct drm_msvm_range *range)
 {
+	unsigned long pin = max(MSVM_PIN_TIME,
+				MSVM_PIN_COST * range->move_cost);
+
 	return range->moves >= MSVM_RESTLESS_MOVES &&
-	       time_before(jiffies, range->last_move + MSVM_PIN_TIME);
+	       time_before(jiffies, range->last_move + pin);
 }
 
-/* Remember that a range was moved. Range mutex held. */
-void msvm_place_moved(struct drm_msvm_range *range)
+/* Remember that a range was moved, which began at @began. Range mutex held. */
+void msvm_place_moved(struct drm_msvm_range *range, unsigned long began)
 {
+	unsigned long window;
+
 	lockdep_assert_held(&range->lock);
 
-	if (time_after(jiffies, range->last_move + MSVM_RESTLESS_WINDOW))
+	range->move_cost = jiffies - began;
+	window = max(MSVM_RESTLESS_WINDOW,
+		     MSVM_RESTLESS_COST * range->move_cost);
+	if (time_after(jiffies, range->last_move + window))
 		range->moves = 0;
 	if (range->moves < MSVM_RESTLESS_MOVES &&
 	    ++range->moves == MSVM_RESTLESS_MOVES)
@@ -108,6 +121,11 @@ static enum msvm_decision msvm_place_movable(struct drm_msvm_range *range,
 	}
 	if (READ_ONCE(msvm_policy) == MSVM_POLICY_FOLLOW_FAULT) {
 		*reason = MSVM_REASON_FOLLOW;
+		return MSVM_MOVE_HERE;
+	}
+	/* It can't be mapped in two devices' memory, so it may as well be here. */
+	if (census.several) {
+		*reason = MSVM_REASON_SEVERAL;
 		return MSVM_MOVE_HERE;
 	}
 	if (census.memory && census.memory != member->dev->memory) {

@@ -35,6 +35,7 @@ TRACE_DEFINE_ENUM(DRM_MSVM_ACCESS_ATOMIC);
 	{ MSVM_REASON_PEER, "peer" }, \
 	{ MSVM_REASON_FIRST_TOUCH, "first-touch" }, \
 	{ MSVM_REASON_FOLLOW, "follow" }, \
+	{ MSVM_REASON_SEVERAL, "several" }, \
 	{ MSVM_REASON_OUT_OF_REACH, "out-of-reach" })
 
 #define show_msvm_access(access) \

@@ -185,7 +185,7 @@ bool vsvm_dma_to_phys(struct vsvm_gpu *gpu, u64 addr, bool write,
 	rcu_read_lock();
 	map = xa_load(&gpu->dma_maps, addr >> VSVM_DMA_SHIFT);
 	ok = map && offset < map->size &&
-	     (!write || map->dir == DMA_BIDIRECTIONAL);
+	     map->dir != (write ? DMA_TO_DEVICE : DMA_FROM_DEVICE);
 	if (ok)
 		*phys = map->phys + offset;
 	rcu_read_unlock();

@@ -146,17 +146,19 @@ static int vsvm_residency_vm(struct vsvm_vm *vm, void *data)
 		if (err)
 			break;
 		vsvm_where_to_gpu(where, n);
-		if (copy_to_user(to, where, n * sizeof(*where)))
+		if (copy_to_user(to, where, n * sizeof(*where))) {
 			err = -EFAULT;
+			break;
+		}
 		to += n;
 		start += n * PAGE_SIZE;
 		left -= n;
-		if (signal_pending(current))
-			err = err ?: -ERESTARTSYS;
+		if (left && signal_pending(current))
+			err = -ERESTARTSYS;
 	}
 	kfree(where);
 
-	return left ? err : 0;
+	return err;
 }
 
 int vsvm_residency_ioctl(struct drm_device *drm, void *data,
