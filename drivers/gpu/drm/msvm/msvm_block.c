@@ -220,7 +220,6 @@ void msvm_block_ready(struct msvm_block *block)
 	spin_lock(&memory->lock);
 	/* The pages may be gone again. */
 	if (!block->freed && list_empty(&block->link)) {
-		block->referenced = true;
 		list_add_tail(&block->link, &memory->blocks);
 	}
 	spin_unlock(&memory->lock);
@@ -228,15 +227,22 @@ void msvm_block_ready(struct msvm_block *block)
 }
 
 /*
- * A device maps a page: its block gets a second chance. Context: notifier lock
+ * A device maps a page. From the second time on this is a use that gives its block
+ * a second chance; the first time is what the block was made for. @first: no
+ * page of the mapping comes before. Context: notifier lock
  * held, the page known valid, and so its block there.
  */
-void msvm_block_touch(struct msvm_memory *memory, u64 offset)
+void msvm_block_touch(struct msvm_memory *memory, u64 offset, bool first)
 {
 	struct msvm_block *block = xa_load(&memory->by_page,
 					   offset >> PAGE_SHIFT);
 
-	/* A hint: eviction reads it under its lock. */
-	if (block)
+	/* Once for each mapping, however many pieces it has. */
+	if (!block || (!first && offset != block->offset))
+		return;
+	/* Hints: eviction reads them under its lock. */
+	if (READ_ONCE(block->mapped))
 		WRITE_ONCE(block->referenced, true);
+	else
+		WRITE_ONCE(block->mapped, true);
 }

@@ -4,7 +4,8 @@
  *
  * Who goes first: blocks are on a list, and a block that was used since the list
  * was last gone through is passed over once (the clock algorithm). Used means
- * mapped by some device, on a fault or together with others. Eviction works on
+ * mapped by some device once more after it was mapped for the first time, so that
+ * what is used once does not displace what is used again and again. Eviction works on
  * physical pages and takes neither mmap_lock nor a lock of any address space, so
  * no process waits for another's. Only on the way to another device's memory,
  * which is tried first where that is wanted, mmap_lock is needed, and not waited
@@ -25,6 +26,9 @@
 
 /* How long a device without members keeps pages: the next process may be near. */
 #define MSVM_IDLE_TIME		(HZ / 10)
+
+/* How often to look whether the memory of an evicted block is free, a jiffy each. */
+#define MSVM_FREE_TRIES		10
 
 static bool msvm_evict_to_peers;
 module_param_named(evict_to_peers, msvm_evict_to_peers, bool, 0644);
@@ -166,6 +170,24 @@ static struct msvm_block *msvm_clock_next(struct msvm_memory *memory)
 }
 
 /*
+ * All pages are gone, but whoever let go of the last one may not be done with it.
+ * The caller wants the room, and would evict another block for it.
+ */
+static void msvm_block_wait_freed(struct msvm_block *block)
+{
+	struct msvm_memory *memory = block->memory;
+	int tries;
+
+	for (tries = 0; tries < MSVM_FREE_TRIES; tries++) {
+		msvm_memory_reap(memory);
+		if (READ_ONCE(block->freed))
+			return;
+		wait_event_timeout(memory->wq, READ_ONCE(block->freed) ||
+				   !llist_empty(&memory->freed), 1);
+	}
+}
+
+/*
  * Evict a block. Context: sleeps; takes folio locks and, through notifiers,
  * those of any address space; no lock is held that these come before.
  *
@@ -189,12 +211,16 @@ int msvm_memory_evict_one(struct msvm_memory *memory, size_t *size)
 	trace_msvm_evict(memory->dev_id, block->offset, block->devmem.size, err);
 	if (!err)
 		atomic64_inc(&memory->evictions);
-	/* Whatever came of it: the last page may go without us, or not at all. */
+	/* Unless its last page is gone, whoever let go of it: it is being freed. */
 	spin_lock(&memory->lock);
-	if (!block->freed && list_empty(&block->link))
+	if (!completion_done(&block->devmem.detached) && !block->freed &&
+	    list_empty(&block->link))
 		list_add_tail(&block->link, &memory->blocks);
 	spin_unlock(&memory->lock);
-	msvm_memory_reap(memory);
+	if (err)
+		msvm_memory_reap(memory);
+	else
+		msvm_block_wait_freed(block);
 	msvm_block_put(block);
 
 	return err;

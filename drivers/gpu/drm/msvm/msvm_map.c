@@ -132,15 +132,18 @@ static int msvm_map_device_run(struct drm_msvm_range *range,
 	unsigned long pfn = msvm_run_pfn(run);
 	struct device *dev = pages->drm->dev;
 
+	bool first = !pages->dpagemap;
+
 	/* The teardown gives it back, ours and drm_gpusvm's. */
-	if (!pages->dpagemap)
+	if (first)
 		pages->dpagemap = drm_pagemap_get(range->dpagemap);
 	*addr = range->dpagemap->ops->device_map(range->dpagemap, dev,
 						 pfn_to_page(pfn),
 						 msvm_run_order(run), dir);
 	if (addr->addr == DMA_MAPPING_ERROR)
 		return -EFAULT;
-	msvm_block_touch(pagemap->memory, PFN_PHYS(pfn - pagemap->first_pfn));
+	msvm_block_touch(pagemap->memory, PFN_PHYS(pfn - pagemap->first_pfn),
+			 first);
 	return 0;
 }
 

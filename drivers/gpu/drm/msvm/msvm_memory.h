@@ -117,7 +117,9 @@ struct msvm_block {
 	struct list_head link;
 	/** @freed: Its memory was given back; as @link. */
 	bool freed;
-	/** @referenced: Used since eviction last looked at it. */
+	/** @mapped: Some device mapped it. */
+	bool mapped;
+	/** @referenced: Mapped again since eviction last looked at it. */
 	bool referenced;
 	/** @free_link: Entry in &msvm_memory.freed. */
 	struct llist_node free_link;
@@ -177,7 +179,7 @@ struct msvm_block *msvm_block_alloc(struct drm_pagemap *dpagemap,
 				    size_t size, enum msvm_effort effort);
 void msvm_block_ready(struct msvm_block *block);
 void msvm_block_put(struct msvm_block *block);
-void msvm_block_touch(struct msvm_memory *memory, u64 offset);
+void msvm_block_touch(struct msvm_memory *memory, u64 offset, bool first);
 void msvm_memory_reap(struct msvm_memory *memory);
 
 /* msvm_evict.c */
@@ -213,6 +215,8 @@ struct msvm_census {
 	bool several;
 };
 
+bool msvm_all_in(struct mm_struct *mm, unsigned long start,
+		 unsigned long npages, struct msvm_memory *memory);
 int msvm_take_census(struct drm_msvm_range *range, struct msvm_census *census);
 
 /* msvm_place.c */

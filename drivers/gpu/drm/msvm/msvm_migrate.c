@@ -78,6 +78,13 @@ static int msvm_move_once(struct msvm_move *move, unsigned long start,
 					    start + size, &details);
 	mmap_read_unlock(mm);
 	msvm_block_ready(block);
+	/*
+	 * The kernel counts a huge page that comes into being as one page moved
+	 * of 512, and takes that for a race.
+	 */
+	if (err == -EBUSY && size == HPAGE_PMD_SIZE &&
+	    msvm_all_in(mm, start, size >> PAGE_SHIFT, block->memory))
+		err = 0;
 out_put:
 	msvm_block_put(block);
 out:

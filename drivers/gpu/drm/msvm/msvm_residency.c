@@ -97,6 +97,47 @@ static const struct mmu_interval_notifier_ops msvm_residency_ops = {
 	.invalidate = msvm_residency_invalidate,
 };
 
+/* As msvm_snapshot(), with a notifier of its own. @pfns is zeroed. */
+static int msvm_snapshot_mm(struct mm_struct *mm, unsigned long start,
+			    unsigned long npages, unsigned long *pfns)
+{
+	struct mmu_interval_notifier notifier;
+	int err;
+
+	err = msvm_fail_alloc() ? -ENOMEM :
+	      mmu_interval_notifier_insert(&notifier, mm, start,
+					   npages * PAGE_SIZE,
+					   &msvm_residency_ops);
+	if (err)
+		return err;
+	err = msvm_snapshot(&notifier, start, npages, pfns);
+	mmu_interval_notifier_remove(&notifier);
+
+	return err;
+}
+
+/*
+ * Are all of at most 512 pages in a memory? Context: sleeps; the caller has a
+ * reference to the mm's users. Return: false also if that can't be found out.
+ */
+bool msvm_all_in(struct mm_struct *mm, unsigned long start,
+		 unsigned long npages, struct msvm_memory *memory)
+{
+	struct msvm_census census = {};
+	unsigned long *pfns, i;
+
+	pfns = msvm_alloc(kvcalloc(npages, sizeof(*pfns), GFP_KERNEL));
+	if (!pfns)
+		return false;
+	if (!msvm_snapshot_mm(mm, start, npages, pfns))
+		for (i = 0; i < npages; i++)
+			msvm_census_add(&census, pfns[i]);
+	kvfree(pfns);
+
+	return census.device == npages && !census.several &&
+	       census.memory == memory;
+}
+
 static u32 msvm_where(unsigned long pfn)
 {
 	struct msvm_pagemap *pagemap;
@@ -135,7 +176,6 @@ int drm_msvm_residency(struct drm_msvm_member *member, u64 start,
 		       unsigned int npages, u32 *where)
 {
 	struct mm_struct *mm = member->msvm->mm;
-	struct mmu_interval_notifier notifier;
 	unsigned long *pfns;
 	unsigned int i;
 	int err;
@@ -152,19 +192,12 @@ int drm_msvm_residency(struct drm_msvm_member *member, u64 start,
 		err = -ESRCH;
 		goto out_free;
 	}
-	err = mmu_interval_notifier_insert(&notifier, mm, start,
-					   (unsigned long)npages * PAGE_SIZE,
-					   &msvm_residency_ops);
-	if (err)
-		goto out_mm;
-	err = msvm_snapshot(&notifier, start, npages, pfns);
-	mmu_interval_notifier_remove(&notifier);
+	err = msvm_snapshot_mm(mm, start, npages, pfns);
 	for (i = 0; !err && i < npages; i++) {
 		if (pfns[i] & HMM_PFN_ERROR)
 			err = -EFAULT;
 		where[i] = msvm_where(pfns[i]);
 	}
-out_mm:
 	mmput_async(mm);
 out_free:
 	kvfree(pfns);

@@ -87,6 +87,16 @@ static int vsvm_reset_set(void *data, u64 value)
 }
 DEFINE_DEBUGFS_ATTRIBUTE(vsvm_reset_fops, NULL, vsvm_reset_set, "%llu\n");
 
+static int vsvm_drop_mappings_set(void *data, u64 value)
+{
+	if (value != 1)
+		return -EINVAL;
+	vsvm_gpu_drop_mappings(data);
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(vsvm_drop_mappings_fops, NULL, vsvm_drop_mappings_set,
+			 "%llu\n");
+
 static int vsvm_vram_limit_get(void *data, u64 *value)
 {
 	struct vsvm_gpu *gpu = data;
@@ -124,6 +134,8 @@ void vsvm_gpu_debugfs_init(struct drm_minor *minor)
 	debugfs_create_atomic_t("fail_copy", 0600, dir, &gpu->fail_copy);
 	debugfs_create_file("vram_limit_mib", 0600, dir, gpu,
 			    &vsvm_vram_limit_fops);
+	debugfs_create_file("drop_mappings", 0200, dir, gpu,
+			    &vsvm_drop_mappings_fops);
 	debugfs_create_file("reset", 0200, dir, gpu, &vsvm_reset_fops);
 	debugfs_create_file_unsafe("hold_flush", 0600, dir, gpu,
 				   &vsvm_hold_flush_fops);

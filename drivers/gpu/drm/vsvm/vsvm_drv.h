@@ -556,6 +556,7 @@ void vsvm_pm_init(struct vsvm_gpu *gpu);
 void vsvm_pm_fini(struct vsvm_gpu *gpu);
 int vsvm_pm_get(struct vsvm_gpu *gpu);
 void vsvm_pm_put(struct vsvm_gpu *gpu);
+void vsvm_gpu_drop_mappings(struct vsvm_gpu *gpu);
 int vsvm_gpu_reset(struct vsvm_gpu *gpu);
 
 /* vsvm_pages.c */

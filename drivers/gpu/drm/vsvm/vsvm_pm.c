@@ -102,21 +102,10 @@ void vsvm_pm_put(struct vsvm_gpu *gpu)
 		pm_runtime_put_autosuspend(gpu->drm.dev);
 }
 
-/*
- * Reset the GPU: it forgets its page tables and TLBs, and may lose its memory. Jobs
- * go on, by page faults. Context: sleeps. Return: 0; -ENODEV: it is gone; -EBUSY,
- * -EINTR: pages could not be brought back, and nothing was reset.
- */
-int vsvm_gpu_reset(struct vsvm_gpu *gpu)
+/* Drop the mappings of all VMs that use drm_msvm. Context: sleeps. */
+void vsvm_gpu_drop_mappings(struct vsvm_gpu *gpu)
 {
 	struct vsvm_vm *vm;
-	int idx, err;
-
-	if (!drm_dev_enter(&gpu->drm, &idx))
-		return -ENODEV;
-	err = drm_msvm_device_evict_all(&gpu->msvm);
-	if (err)
-		goto out;
 
 	mutex_lock(&gpu->vms_lock);
 	list_for_each_entry(vm, &gpu->vms, link) {
@@ -128,6 +117,24 @@ int vsvm_gpu_reset(struct vsvm_gpu *gpu)
 		mutex_unlock(&vm->kill_lock);
 	}
 	mutex_unlock(&gpu->vms_lock);
+}
+
+/*
+ * Reset the GPU: it forgets its page tables and TLBs, and may lose its memory. Jobs
+ * go on, by page faults. Context: sleeps. Return: 0; -ENODEV: it is gone; -EBUSY,
+ * -EINTR: pages could not be brought back, and nothing was reset.
+ */
+int vsvm_gpu_reset(struct vsvm_gpu *gpu)
+{
+	int idx, err;
+
+	if (!drm_dev_enter(&gpu->drm, &idx))
+		return -ENODEV;
+	err = drm_msvm_device_evict_all(&gpu->msvm);
+	if (err)
+		goto out;
+
+	vsvm_gpu_drop_mappings(gpu);
 	atomic_inc(&gpu->resets);
 out:
 	drm_dev_exit(idx);
