@@ -232,7 +232,7 @@ static void prefetch(struct vsvm_set *set)
 /* Memory is unmapped while it is being prefetched. */
 static void prefetch_munmap(struct vsvm_set *set)
 {
-	int rounds = vsvm_scale(30, 8), i, gpu;
+	int rounds = vsvm_scale(20, 3), i, gpu;
 	size_t len = 6 * SZ_2M;
 
 	for (i = 0; i < rounds; i++) {
