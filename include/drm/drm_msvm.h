@@ -20,6 +20,7 @@ struct drm_msvm_fault_queue;
 struct drm_msvm_member;
 struct drm_pagemap;
 struct drm_pagemap_addr;
+struct msvm_keep;
 struct msvm_memory;
 struct msvm_fault_entry;
 
@@ -159,6 +160,28 @@ struct drm_msvm_ops {
 	 * Context: As for @zap.  Can be called more than once.
 	 */
 	void (*cut_off)(struct drm_msvm_member *member);
+
+	/**
+	 * @quiesce: Stop the member's queues (for devices without page faults,
+	 * with @resume).
+	 *
+	 * When it returns no work of the member accesses memory, until @resume.
+	 * Work that runs is preempted; it must never be waited for to complete,
+	 * since it may wait for what this very call holds up. Work that is
+	 * queued meanwhile waits. Called once before each @resume.
+	 *
+	 * Context: As for @zap. Cannot fail: hardware that does not answer is
+	 * to be reset, or cut off.
+	 */
+	void (*quiesce)(struct drm_msvm_member *member);
+
+	/**
+	 * @resume: Start the member's queues again.
+	 *
+	 * Context: Sleeps; a lock is held that is also held around @quiesce, so
+	 * no allocation that may reclaim.
+	 */
+	void (*resume)(struct drm_msvm_member *member);
 };
 
 /**
@@ -204,6 +227,7 @@ struct drm_msvm_member {
 	struct drm_msvm *msvm;
 	struct drm_msvm_device *dev;
 	struct drm_pagemap *dpagemap;
+	struct msvm_keep *keep;
 	u64 va_start;
 	u64 va_end;
 	atomic64_t faults;
@@ -315,6 +339,10 @@ int drm_msvm_join(struct drm_msvm_member *member, struct drm_msvm_device *dev,
 		  u64 va_start, u64 va_end);
 void drm_msvm_leave(struct drm_msvm_member *member);
 void drm_msvm_reset(struct drm_msvm_member *member);
+
+int drm_msvm_keep(struct drm_msvm_member *member, u64 start, u64 end,
+		  enum drm_msvm_access access);
+int drm_msvm_unkeep(struct drm_msvm_member *member, u64 start, u64 end);
 
 int drm_msvm_handle_fault(struct drm_msvm_member *member, u64 addr,
 			  enum drm_msvm_access access);

@@ -22,6 +22,7 @@ extern "C" {
 #define DRM_VSVM_EXEC		0x04
 #define DRM_VSVM_WAIT		0x05
 #define DRM_VSVM_MIGRATE	0x06
+#define DRM_VSVM_KEEP		0x07
 #define DRM_VSVM_RESIDENCY	0x0a
 #define DRM_VSVM_MEMORY		0x0b
 
@@ -40,6 +41,8 @@ extern "C" {
 
 #define DRM_IOCTL_VSVM_MIGRATE \
 	DRM_IOW(DRM_COMMAND_BASE + DRM_VSVM_MIGRATE, struct drm_vsvm_migrate)
+#define DRM_IOCTL_VSVM_KEEP \
+	DRM_IOW(DRM_COMMAND_BASE + DRM_VSVM_KEEP, struct drm_vsvm_keep)
 #define DRM_IOCTL_VSVM_RESIDENCY \
 	DRM_IOW(DRM_COMMAND_BASE + DRM_VSVM_RESIDENCY, struct drm_vsvm_residency)
 #define DRM_IOCTL_VSVM_MEMORY \
@@ -300,6 +303,37 @@ struct drm_vsvm_migrate {
 	__u64 start;
 	__u64 len;
 	__u32 target;
+	__u32 pad;
+};
+
+/* Flag of &drm_vsvm_keep.flags: no longer keep the interval */
+#define DRM_VSVM_KEEP_REMOVE	(1 << 0)
+
+/**
+ * struct drm_vsvm_keep - Keep memory mapped, for GPUs that take no page faults.
+ * @vm_id: Handle of a VM of layout msvm.
+ * @flags: DRM_VSVM_KEEP_REMOVE or 0.
+ * @start: First address, page aligned.
+ * @len: Bytes, page aligned.
+ * @access: DRM_VSVM_ACCESS_READ or DRM_VSVM_ACCESS_WRITE; with
+ *	DRM_VSVM_KEEP_REMOVE it must be 0.
+ * @pad: Must be zero.
+ *
+ * When the call returns the interval is mapped. If the memory operations of the
+ * process take pages of it away, jobs of the VM stop and go on when it is mapped
+ * again; what is no memory any more then fails them.
+ *
+ * EINVAL: bad interval, flags, access, pad, or beyond what the VM can map. EFAULT,
+ * EACCES, EOPNOTSUPP: what a job would end with that touches the interval; nothing
+ * new is kept. EOPNOTSUPP: a VM of another layout. ENOENT: no such VM. EPERM: the
+ * caller's mm is not the VM's. EINTR, EIO, ENODEV, EBUSY, ENOMEM.
+ */
+struct drm_vsvm_keep {
+	__u32 vm_id;
+	__u32 flags;
+	__u64 start;
+	__u64 len;
+	__u32 access;
 	__u32 pad;
 };
 

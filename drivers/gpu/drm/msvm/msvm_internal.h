@@ -41,7 +41,8 @@
  * 6. notifier lock, &drm_gpusvm.notifier_lock of the shard (rwsem): page
  *    validity. Held for writing by every invalidation, for reading by map and
  *    bind. Taken in reclaim: nothing below it allocates.
- * 7. the driver's page-table lock.
+ * 7. the lock of what a member has kept mapped (msvm_keep.c), and inside it the
+ *    driver's queues; and the driver's page-table lock.
  *
  * Beside these: the pool lock, &msvm_fault_pool.lock (spinlock), by which fault
  * workers share what was pushed. It may be taken with any of them held, and
@@ -352,6 +353,14 @@ void msvm_zap_wait(struct drm_msvm_member *member, u64 ticket);
 void msvm_ranges_drop_slot(struct drm_msvm_range **ranges, unsigned int nr,
 			   unsigned int slot);
 void msvm_range_drop_all(struct drm_msvm_range *range);
+
+/* msvm_keep.c */
+int msvm_keep_init(void);
+void msvm_keep_exit_module(void);
+void msvm_keep_invalidate(struct drm_msvm_member *member, unsigned long start,
+			  unsigned long end);
+void msvm_keep_stop(struct drm_msvm_member *member);
+void msvm_keep_free(struct drm_msvm_member *member);
 
 /* msvm_debugfs.c */
 void msvm_debugfs_init(void);

@@ -35,6 +35,9 @@ static void msvm_range_zap(struct drm_msvm_range *range, unsigned int slot,
 
 	lockdep_assert_held_write(&range->base.gpusvm->notifier_lock);
 
+	/* A device without page faults must not come upon what is cleared. */
+	msvm_keep_invalidate(member, drm_gpusvm_range_start(&range->base),
+			     drm_gpusvm_range_end(&range->base));
 	clear_bit(slot, range->bound);
 	if (msvm_mutated(MSVM_MUTATE_SKIP_ZAP) ||
 	    (msvm_mutated(MSVM_MUTATE_FORGET_SLOT) && slot &&

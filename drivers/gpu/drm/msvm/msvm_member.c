@@ -205,12 +205,14 @@ void drm_msvm_leave(struct drm_msvm_member *member)
 
 	drm_msvm_fault_cancel(member, NULL);
 	wait_var_event(&member->queued, !atomic_read(&member->queued));
+	msvm_keep_stop(member);
 
 	WRITE_ONCE(member->leaving, true);
 	trace_msvm_leave(msvm->id, member->slot);
 
 	xa_for_each(&msvm->shards, index, shard)
 		msvm_leave_shard(shard, member);
+	msvm_keep_free(member);
 
 	mutex_lock(&msvm->lock);
 	msvm->members[member->slot] = NULL;

@@ -96,10 +96,15 @@ static int __init msvm_init(void)
 	err = msvm_workers_init();
 	if (err)
 		goto err_memory;
+	err = msvm_keep_init();
+	if (err)
+		goto err_workers;
 	msvm_debugfs_init();
 
 	return 0;
 
+err_workers:
+	msvm_workers_exit();
 err_memory:
 	msvm_memory_module_exit();
 err_cache:
@@ -113,6 +118,7 @@ err_stats:
 static void __exit msvm_exit(void)
 {
 	msvm_debugfs_exit();
+	msvm_keep_exit_module();
 	msvm_workers_exit();
 	msvm_memory_module_exit();
 	msvm_range_cache_exit();

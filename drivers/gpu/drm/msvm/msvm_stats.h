@@ -53,6 +53,10 @@ enum msvm_stat {
 	MSVM_STAT_UNMOVED_PAGES,
 	/* Times that a range or interval was brought to system memory. */
 	MSVM_STAT_MOVES_TO_SYSTEM,
+	/* Times that queues were stopped because kept memory was taken away. */
+	MSVM_STAT_QUIESCES,
+	/* Times that they were started again. */
+	MSVM_STAT_RESUMES,
 	/* Ranges left alone for a while since they were moved too often. */
 	MSVM_STAT_PINS,
 	/* Times a fault started over because the CPU side changed. */

@@ -70,7 +70,8 @@ static int vsvm_run_fault(struct vsvm_run *run, u64 addr,
 		usleep_range(vm->gpu->config.fault_us,
 			     vm->gpu->config.fault_us + 10);
 
-	if (addr >= vsvm_gpu_va_end(vm->gpu))
+	/* Who takes no page faults finds its memory mapped, or not at all. */
+	if (addr >= vsvm_gpu_va_end(vm->gpu) || !vm->gpu->config.page_faults)
 		err = -EFAULT;
 	else if (access == DRM_MSVM_ACCESS_ATOMIC &&
 		 !vm->gpu->config.system_atomics)
@@ -107,6 +108,7 @@ static int vsvm_access(struct vsvm_run *run, u64 addr,
 		       (access != DRM_MSVM_ACCESS_ATOMIC ||
 			gpu->config.system_atomics);
 	int err, faults = 0;
+	bool quiesced;
 	void *mem;
 
 	for (;;) {
@@ -115,14 +117,23 @@ static int vsvm_access(struct vsvm_run *run, u64 addr,
 			return err;
 
 		spin_lock(&engine->tlb_lock);
-		mem = allowed ? vsvm_translate(engine, run->vm, addr, write) :
-				NULL;
+		/* Pairs with WRITE_ONCE() in vsvm_mmu_quiesce(). */
+		quiesced = READ_ONCE(run->vm->quiesced);
+		mem = allowed && !quiesced ?
+		      vsvm_translate(engine, run->vm, addr, write) : NULL;
 		if (mem)
 			fn(mem, data);
 		spin_unlock(&engine->tlb_lock);
 		if (mem) {
 			cond_resched();
 			return 0;
+		}
+		if (quiesced) {
+			/* Preempted, until all it may touch is mapped again. */
+			wait_event(run->vm->jobs_wq,
+				   !READ_ONCE(run->vm->quiesced) ||
+				   vsvm_run_stopped(run));
+			continue;
 		}
 
 		if (++faults > VSVM_MAX_REFAULTS)

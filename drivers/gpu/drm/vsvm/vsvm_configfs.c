@@ -87,6 +87,7 @@ VSVM_ATTR_U32(va_limit_mib, 0, 1U << 27);
 VSVM_ATTR_U32(system_atomics, 0, 1);
 VSVM_ATTR_U32(dma_bits, 24, 64);
 VSVM_ATTR_U32(fault_depth, 1, 4096);
+VSVM_ATTR_U32(page_faults, 0, 1);
 VSVM_ATTR_U32(peer_group, 0, VSVM_MAX_GPUS);
 
 static ssize_t vsvm_item_vram_mib_show(struct config_item *cfg, char *page)
@@ -268,6 +269,7 @@ static struct configfs_attribute *vsvm_item_attrs[] = {
 	&vsvm_item_attr_dma_bits,
 	&vsvm_item_attr_vram_mib,
 	&vsvm_item_attr_peer_group,
+	&vsvm_item_attr_page_faults,
 	&vsvm_item_attr_fault_depth,
 	&vsvm_item_attr_fault_mode,
 	&vsvm_item_attr_dev_name,

@@ -118,6 +118,7 @@ enum vsvm_stale_kind {
  * @dma_bits: Width of a device address, 24 to 64.
  * @vram_mib: MiB of memory of its own, a multiple of 2.
  * @peer_group: GPUs of one group reach each other's memory; 0: no other GPU.
+ * @page_faults: It takes page faults; otherwise memory must be kept mapped.
  * @fault_mode: How its faults get to the library.
  * @fault_depth: Length of its fault queue, 1 to 4096.
  */
@@ -133,6 +134,7 @@ struct vsvm_config {
 	u32 dma_bits;
 	u32 vram_mib;
 	u32 peer_group;
+	u32 page_faults;
 	enum vsvm_fault_mode fault_mode;
 	u32 fault_depth;
 };
@@ -140,6 +142,7 @@ struct vsvm_config {
 #define VSVM_CONFIG_DEFAULT \
 	((struct vsvm_config) { .engines = 2, .va_bits = 47, \
 				.system_atomics = 1, .dma_bits = 64, \
+				.page_faults = 1, \
 				.fault_mode = vsvm_fault_mode, \
 				.fault_depth = 64 })
 
@@ -402,6 +405,8 @@ struct vsvm_vm {
 	bool killed;
 	/** @dying: No job may start or go on; set once. */
 	bool dying;
+	/** @quiesced: Its jobs must not access memory for now. */
+	bool quiesced;
 	/** @cut_off: The GPU did not answer a shoot-down; set once. */
 	bool cut_off;
 
@@ -566,6 +571,7 @@ int vsvm_residency_ioctl(struct drm_device *drm, void *data,
 			 struct drm_file *file);
 int vsvm_memory_ioctl(struct drm_device *drm, void *data,
 		      struct drm_file *file);
+int vsvm_keep_ioctl(struct drm_device *drm, void *data, struct drm_file *file);
 int vsvm_prefetch(struct vsvm_vm *vm, u64 start, u64 len, u32 target);
 
 /* vsvm_oracle.c */
@@ -606,6 +612,8 @@ bool vsvm_pt_mark_stale(struct vsvm_vm *vm, u64 start, u64 end, u64 *addr);
 bool vsvm_tlb_mark_stale(struct vsvm_vm *vm, u64 start, u64 end, u64 *addr);
 bool vsvm_tlb_find_dma(struct vsvm_gpu *gpu, u64 start, u64 end);
 void vsvm_mmu_cut_off(struct vsvm_vm *vm);
+void vsvm_mmu_quiesce(struct vsvm_vm *vm);
+void vsvm_mmu_resume(struct vsvm_vm *vm);
 void *vsvm_translate(struct vsvm_engine *engine, struct vsvm_vm *vm, u64 addr,
 		     bool write);
 

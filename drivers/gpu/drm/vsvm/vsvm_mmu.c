@@ -376,6 +376,32 @@ int vsvm_tlb_wait(struct vsvm_vm *vm, u64 ticket)
 	return 0;
 }
 
+/*
+ * Preempt a VM's jobs: when it returns none accesses memory, and none will before
+ * they are resumed. Context: notifier lock held.
+ */
+void vsvm_mmu_quiesce(struct vsvm_vm *vm)
+{
+	struct vsvm_gpu *gpu = vm->gpu;
+	unsigned int i;
+
+	/* Pairs with READ_ONCE() under the lock below. */
+	WRITE_ONCE(vm->quiesced, true);
+	/* Each looks at it under this lock, which it keeps during the access. */
+	for (i = 0; i < gpu->config.engines; i++) {
+		spin_lock(&gpu->engines[i].tlb_lock);
+		spin_unlock(&gpu->engines[i].tlb_lock);
+	}
+}
+
+/* Let them go on. Any context that is not atomic. */
+void vsvm_mmu_resume(struct vsvm_vm *vm)
+{
+	/* Pairs with READ_ONCE() of who waits. */
+	WRITE_ONCE(vm->quiesced, false);
+	wake_up_all(&vm->jobs_wq);
+}
+
 /* Take the GPU off a VM's memory for good. Context: notifier lock held. */
 void vsvm_mmu_cut_off(struct vsvm_vm *vm)
 {

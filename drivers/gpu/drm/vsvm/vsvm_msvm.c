@@ -39,12 +39,24 @@ static void vsvm_member_cut_off(struct drm_msvm_member *member)
 	vsvm_mmu_cut_off(to_vsvm_vm(member));
 }
 
+static void vsvm_member_quiesce(struct drm_msvm_member *member)
+{
+	vsvm_mmu_quiesce(to_vsvm_vm(member));
+}
+
+static void vsvm_member_resume(struct drm_msvm_member *member)
+{
+	vsvm_mmu_resume(to_vsvm_vm(member));
+}
+
 const struct drm_msvm_ops vsvm_member_ops = {
 	.prepare = vsvm_member_prepare,
 	.bind = vsvm_member_bind,
 	.zap = vsvm_member_zap,
 	.zap_wait = vsvm_member_zap_wait,
 	.cut_off = vsvm_member_cut_off,
+	.quiesce = vsvm_member_quiesce,
+	.resume = vsvm_member_resume,
 };
 
 static int vsvm_msvm_init(struct vsvm_vm *vm)

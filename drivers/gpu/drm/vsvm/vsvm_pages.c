@@ -116,6 +116,33 @@ int vsvm_migrate_ioctl(struct drm_device *drm, void *data,
 	return vsvm_with_vm(file, args->vm_id, vsvm_migrate_vm, args);
 }
 
+static int vsvm_keep_vm(struct vsvm_vm *vm, void *data)
+{
+	struct drm_vsvm_keep *args = data;
+	u64 end = args->start + args->len;
+
+	if (args->flags & DRM_VSVM_KEEP_REMOVE)
+		return drm_msvm_unkeep(&vm->member, args->start, end);
+	return drm_msvm_keep(&vm->member, args->start, end,
+			     args->access == DRM_VSVM_ACCESS_READ ?
+			     DRM_MSVM_ACCESS_READ : DRM_MSVM_ACCESS_WRITE);
+}
+
+int vsvm_keep_ioctl(struct drm_device *drm, void *data, struct drm_file *file)
+{
+	struct drm_vsvm_keep *args = data;
+	bool remove = args->flags & DRM_VSVM_KEEP_REMOVE;
+
+	if (args->flags & ~DRM_VSVM_KEEP_REMOVE || args->pad ||
+	    !vsvm_interval_ok(args->start, args->len))
+		return -EINVAL;
+	if (remove ? args->access != DRM_VSVM_ACCESS_NONE :
+		     args->access != DRM_VSVM_ACCESS_READ &&
+		     args->access != DRM_VSVM_ACCESS_WRITE)
+		return -EINVAL;
+	return vsvm_with_vm(file, args->vm_id, vsvm_keep_vm, args);
+}
+
 /* Numbers of drm_msvm's devices to those of our GPUs. */
 static void vsvm_where_to_gpu(u32 *where, unsigned int n)
 {

@@ -94,6 +94,8 @@ void vsvm_vm_kill(struct vsvm_vm *vm)
 	WRITE_ONCE(vm->dying, true);
 	spin_unlock(&vm->jobs_lock);
 	mutex_unlock(&vm->exec_lock);
+	/* Those that were preempted notice it as well. */
+	wake_up_all(&vm->jobs_wq);
 
 	/* Who has the kill lock may wait for a fault that sleeps: end it. */
 	for (i = 0; i < gpu->config.engines; i++)

@@ -1,0 +1,388 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * Memory that is kept mapped, for devices that take no page faults: a driver names
+ * intervals; an invalidation of one stops the device's queues of that member before
+ * anything is taken away, and a worker maps what there is again and lets them go on.
+ *
+ * Stopping means to preempt. A job that is waited for may itself wait for what
+ * the memory operation under way holds up.
+ */
+#include <linux/jiffies.h>
+#include <linux/maple_tree.h>
+#include <linux/mm.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+
+#include "msvm_internal.h"
+#include "msvm_memory.h"
+#include "msvm_trace.h"
+
+/*
+ * Time from an invalidation to the try to map again: amdkfd's restore work starts
+ * after 1 ms. It doubles while invalidations follow each other, up to the maximum,
+ * so that a process that changes its memory all the time is not slowed down further;
+ * its jobs run in between.
+ */
+#define MSVM_KEEP_DELAY		msecs_to_jiffies(1)
+#define MSVM_KEEP_MAX_DELAY	msecs_to_jiffies(100)
+/* Invalidations follow each other if they come within so many delays. */
+#define MSVM_KEEP_CALM		4
+
+/**
+ * struct msvm_keep - What a member has kept mapped.
+ */
+struct msvm_keep {
+	/** @member: The member. */
+	struct drm_msvm_member *member;
+	/** @change_lock: One change of the intervals at a time. */
+	struct mutex change_lock;
+	/** @intervals: Intervals, with the access asked for; read under RCU. */
+	struct maple_tree intervals;
+	/**
+	 * @lock: Orders stops and starts of the queues, protects what follows up
+	 * to @resumed. Taken in notifiers, inside the notifier lock: nothing is
+	 * allocated under it.
+	 */
+	struct mutex lock;
+	/** @seq: Invalidations of what is kept. */
+	u64 seq;
+	/** @quiesced: The queues are stopped. */
+	bool quiesced;
+	/** @delay: Before the next try, jiffies. */
+	unsigned long delay;
+	/** @resumed: When they were last started, jiffies. */
+	unsigned long resumed;
+	/** @work: Maps again. */
+	struct delayed_work work;
+	/** @task_lock: Protects @task and @closing. */
+	spinlock_t task_lock;
+	/** @task: Who does, to interrupt it. */
+	struct task_struct *task;
+	/** @closing: The member leaves. */
+	bool closing;
+};
+
+static struct workqueue_struct *msvm_keep_wq;
+
+/* Does anything kept overlap an interval? Any context. */
+static bool msvm_keep_overlaps(struct msvm_keep *keep, unsigned long start,
+			       unsigned long end)
+{
+	return mt_find(&keep->intervals, &start, end - 1);
+}
+
+/*
+ * A bound range of a member is about to be taken away: stop its queues if they rely
+ * on it. Context: notifier lock held for writing, before the zap.
+ */
+void msvm_keep_invalidate(struct drm_msvm_member *member, unsigned long start,
+			  unsigned long end)
+{
+	/* Pairs with smp_store_release() when the first interval is kept. */
+	struct msvm_keep *keep = smp_load_acquire(&member->keep);
+
+	if (!keep || !msvm_keep_overlaps(keep, start, end))
+		return;
+
+	/* Leaving: its jobs are over. */
+	if (READ_ONCE(keep->closing))
+		return;
+
+	mutex_lock(&keep->lock);
+	keep->seq++;
+	if (!keep->quiesced) {
+		keep->quiesced = true;
+		if (time_before(jiffies, keep->resumed +
+				MSVM_KEEP_CALM * keep->delay))
+			keep->delay = min(2 * keep->delay, MSVM_KEEP_MAX_DELAY);
+		else
+			keep->delay = max(MSVM_KEEP_DELAY, 1UL);
+		member->dev->ops->quiesce(member);
+		msvm_stat_inc(member->msvm, MSVM_STAT_QUIESCES);
+	}
+	queue_delayed_work(msvm_keep_wq, &keep->work, keep->delay);
+	mutex_unlock(&keep->lock);
+}
+
+/* Where the range at @addr ends, or the page if there is none (any more). */
+static unsigned long msvm_keep_range_end(struct drm_msvm *msvm,
+					 unsigned long addr)
+{
+	struct msvm_shard *shard = xa_load(&msvm->shards,
+					   addr / DRM_MSVM_NOTIFIER_SIZE);
+	struct drm_msvm_range *range = shard ? msvm_range_lookup(shard, addr) :
+					       NULL;
+	unsigned long end = ALIGN_DOWN(addr, PAGE_SIZE) + PAGE_SIZE;
+
+	if (range) {
+		end = drm_gpusvm_range_end(&range->base);
+		msvm_range_put(range);
+	}
+	return end;
+}
+
+/*
+ * Map an interval. Context: sleeps, as a fault; @all: an error ends it. Return: 0 or
+ * the first error.
+ */
+static int msvm_keep_map(struct drm_msvm_member *member, unsigned long start,
+			 unsigned long end, enum drm_msvm_access access, bool all)
+{
+	unsigned long addr = start;
+	int err, first = 0;
+
+	while (addr < end) {
+		err = drm_msvm_handle_fault(member, addr, access);
+		if (err == -EACCES && !all && access != DRM_MSVM_ACCESS_READ)
+			err = drm_msvm_handle_fault(member, addr,
+						    DRM_MSVM_ACCESS_READ);
+		first = first ?: err;
+		if (err && (all || (err != -EFAULT && err != -EACCES)))
+			break;
+		addr = msvm_keep_range_end(member->msvm, addr);
+		cond_resched();
+	}
+	return first;
+}
+
+/*
+ * Map all that is kept. Parts that are no memory any more, or may not be accessed,
+ * are passed over: what touches them fails. Return: 0, or the error after which it
+ * must be tried again, or was given up.
+ */
+static int msvm_keep_map_all(struct msvm_keep *keep)
+{
+	MA_STATE(mas, &keep->intervals, 0, 0);
+	unsigned long start, end;
+	void *entry;
+	int err;
+
+	for (;;) {
+		rcu_read_lock();
+		entry = mas_find(&mas, ULONG_MAX);
+		start = mas.index;
+		end = mas.last + 1;
+		/* It is not kept while we sleep. */
+		mas_pause(&mas);
+		rcu_read_unlock();
+		if (!entry)
+			return 0;
+		err = msvm_keep_map(keep->member, start, end,
+				    xa_to_value(entry), false);
+		if (err && err != -EFAULT && err != -EACCES)
+			return err;
+	}
+}
+
+/* May the worker go on? It can be interrupted from now on. */
+static bool msvm_keep_enter(struct msvm_keep *keep)
+{
+	bool ok;
+
+	spin_lock(&keep->task_lock);
+	ok = !keep->closing;
+	if (ok)
+		keep->task = current;
+	spin_unlock(&keep->task_lock);
+
+	return ok;
+}
+
+static void msvm_keep_exit(struct msvm_keep *keep)
+{
+	spin_lock(&keep->task_lock);
+	keep->task = NULL;
+	spin_unlock(&keep->task_lock);
+}
+
+/* Map what is kept, and start the queues unless more was taken away meanwhile. */
+static void msvm_keep_work(struct work_struct *work)
+{
+	struct msvm_keep *keep = container_of(to_delayed_work(work),
+					      struct msvm_keep, work);
+	struct drm_msvm_member *member = keep->member;
+	u64 seq;
+	int err;
+
+	allow_kernel_signal(SIGKILL);
+	if (!msvm_keep_enter(keep))
+		goto out;
+
+	mutex_lock(&keep->lock);
+	seq = keep->seq;
+	mutex_unlock(&keep->lock);
+	err = msvm_keep_map_all(keep);
+	msvm_keep_exit(keep);
+	if (err == -EINTR)
+		goto out;
+
+	mutex_lock(&keep->lock);
+	if (keep->quiesced &&
+	    (seq != keep->seq || err == -EBUSY || err == -ENOMEM)) {
+		keep->delay = min(2 * keep->delay, MSVM_KEEP_MAX_DELAY);
+		queue_delayed_work(msvm_keep_wq, &keep->work, keep->delay);
+	} else if (keep->quiesced) {
+		/* Also if it can never be mapped: jobs fail instead of waiting. */
+		keep->quiesced = false;
+		keep->resumed = jiffies;
+		member->dev->ops->resume(member);
+		msvm_stat_inc(member->msvm, MSVM_STAT_RESUMES);
+	}
+	mutex_unlock(&keep->lock);
+out:
+	disallow_signal(SIGKILL);
+}
+
+/* A member's keep, made when it first needs one. */
+static struct msvm_keep *msvm_keep_get(struct drm_msvm_member *member)
+{
+	struct drm_msvm *msvm = member->msvm;
+	struct msvm_keep *keep;
+
+	guard(mutex)(&msvm->lock);
+
+	if (member->keep)
+		return member->keep;
+	keep = msvm_alloc(kzalloc_obj(*keep));
+	if (!keep)
+		return NULL;
+	keep->member = member;
+	mutex_init(&keep->change_lock);
+	mutex_init(&keep->lock);
+	mt_init_flags(&keep->intervals, MT_FLAGS_USE_RCU);
+	keep->delay = max(MSVM_KEEP_DELAY, 1UL);
+	keep->resumed = jiffies;
+	spin_lock_init(&keep->task_lock);
+	INIT_DELAYED_WORK(&keep->work, msvm_keep_work);
+	/* Pairs with smp_load_acquire() in notifiers. */
+	smp_store_release(&member->keep, keep);
+
+	return keep;
+}
+
+/**
+ * drm_msvm_keep() - Keep an interval mapped for a member.
+ * @member: The member; its device has &drm_msvm_ops.quiesce and
+ *	&drm_msvm_ops.resume.
+ * @start: First address, page aligned.
+ * @end: End, exclusive, page aligned.
+ * @access: What the device will do there.
+ *
+ * When it returns the whole interval is mapped, and whenever it is not, the member's
+ * queues are stopped, until drm_msvm_unkeep() or drm_msvm_leave(). Intervals may
+ * overlap ones that are kept already; the newer access counts. Memory that the
+ * process unmaps stays named: new memory at the same addresses is mapped at the next
+ * occasion, and until then jobs that touch it fail.
+ *
+ * Context: Sleeps; as for drm_msvm_handle_fault().
+ *
+ * Return: 0; -EINVAL: the interval is empty, not page aligned or not within the
+ * member's window; -EOPNOTSUPP: the device lacks the operations; -ENOMEM; or any
+ * error of drm_msvm_handle_fault(): then nothing new is kept.
+ */
+int drm_msvm_keep(struct drm_msvm_member *member, u64 start, u64 end,
+		  enum drm_msvm_access access)
+{
+	struct msvm_keep *keep;
+	int err;
+
+	might_sleep();
+	if (start >= end || !PAGE_ALIGNED(start) || !PAGE_ALIGNED(end) ||
+	    start < member->va_start || end > member->va_end)
+		return -EINVAL;
+	if (!member->dev->ops->quiesce || !member->dev->ops->resume)
+		return -EOPNOTSUPP;
+	keep = msvm_keep_get(member);
+	if (!keep)
+		return -ENOMEM;
+
+	guard(mutex)(&keep->change_lock);
+
+	err = msvm_keep_map(member, start, end, access, true);
+	if (err)
+		return err;
+	err = msvm_fail_alloc() ? -ENOMEM :
+	      mtree_store_range(&keep->intervals, start, end - 1,
+				xa_mk_value(access), GFP_KERNEL);
+	if (err)
+		return err;
+	/*
+	 * What was taken away before it was named stopped no queue. What is taken
+	 * away from now on does, whatever comes of this.
+	 */
+	msvm_keep_map(member, start, end, access, false);
+	return 0;
+}
+EXPORT_SYMBOL_GPL(drm_msvm_keep);
+
+/**
+ * drm_msvm_unkeep() - No longer keep an interval mapped.
+ * @member: The member.
+ * @start: First address, page aligned.
+ * @end: End, exclusive, page aligned.
+ *
+ * Parts that are not kept are no error. Nothing is unmapped by it.
+ *
+ * Context: Sleeps.
+ *
+ * Return: 0; -EINVAL: the interval is empty or not page aligned; -ENOMEM: nothing
+ * was changed.
+ */
+int drm_msvm_unkeep(struct drm_msvm_member *member, u64 start, u64 end)
+{
+	struct msvm_keep *keep = READ_ONCE(member->keep);
+
+	might_sleep();
+	if (start >= end || !PAGE_ALIGNED(start) || !PAGE_ALIGNED(end))
+		return -EINVAL;
+	if (!keep)
+		return 0;
+
+	guard(mutex)(&keep->change_lock);
+
+	return msvm_fail_alloc() ? -ENOMEM :
+	       mtree_store_range(&keep->intervals, start, end - 1, NULL,
+				 GFP_KERNEL);
+}
+EXPORT_SYMBOL_GPL(drm_msvm_unkeep);
+
+/* The member leaves: its worker ends, even out of a fault. Context: sleeps. */
+void msvm_keep_stop(struct drm_msvm_member *member)
+{
+	struct msvm_keep *keep = member->keep;
+
+	if (!keep)
+		return;
+	spin_lock(&keep->task_lock);
+	WRITE_ONCE(keep->closing, true);
+	if (keep->task)
+		send_sig(SIGKILL, keep->task, 1);
+	spin_unlock(&keep->task_lock);
+	disable_delayed_work_sync(&keep->work);
+}
+
+/* It has no mapping any more, so no notifier comes. */
+void msvm_keep_free(struct drm_msvm_member *member)
+{
+	struct msvm_keep *keep = member->keep;
+
+	if (!keep)
+		return;
+	member->keep = NULL;
+	mtree_destroy(&keep->intervals);
+	mutex_destroy(&keep->lock);
+	mutex_destroy(&keep->change_lock);
+	kfree(keep);
+}
+
+int msvm_keep_init(void)
+{
+	msvm_keep_wq = alloc_workqueue("drm_msvm_keep", WQ_UNBOUND, 0);
+	return msvm_keep_wq ? 0 : -ENOMEM;
+}
+
+void msvm_keep_exit_module(void)
+{
+	destroy_workqueue(msvm_keep_wq);
+}
