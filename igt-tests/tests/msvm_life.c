@@ -174,8 +174,8 @@ static void killed(struct vsvm_set *set)
 
 			child_asserts_exit();
 			for (gpu = 0; gpu < set->n; gpu++)
-				set->vm[gpu] = vsvm_vm_create(set->fd[gpu],
-						DRM_VSVM_VM_LAYOUT_MSVM);
+				set->vm[gpu] = vsvm_vm_create
+					(set->fd[gpu], DRM_VSVM_VM_LAYOUT_MSVM);
 			if (write(ready[1], "r", 1) != 1)
 				_exit(2);
 			for (;;) {
@@ -313,6 +313,4 @@ igt_main
 	each_made("mixed-peers", "likewise, with peers", MSVM_ONLY, PEERS, mixed);
 	each_made("peers-count", "atomics in another GPU's memory", MSVM_ONLY,
 		  PEERS, peers_count);
-	igt_fixture
-		gpus_remove();
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * More memory than GPUs have, and memory that several want at once: working sets
- * larger than all GPUs' memory, and pages that are passed to and fro. Data is right
+ * larger than all GPUs' memory, and pages that are passed back and forth. Data is right
  * and everybody gets on.
  */
 #include <pthread.h>
@@ -239,6 +239,4 @@ igt_main
 		  ping_pong_2m_follow);
 	each_made("ping-pong-system", "in system memory", MSVM_ONLY, VRAM,
 		  ping_pong_system);
-	igt_fixture
-		gpus_remove();
 }

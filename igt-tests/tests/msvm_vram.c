@@ -55,15 +55,10 @@ static void from_nothing(struct vsvm_set *set)
 
 igt_main
 {
-	igt_fixture
-		igt_require_f(vsvm_open(0) >= 0, "no vsvm\n");
-
 	each_made("first-touch", "memory goes to the GPU that touches it first",
 		  MSVM_ONLY, VRAM, first_touch);
 	each_made("first-touch-peers", "likewise, the others reach it there",
 		  MSVM_ONLY, PEERS, first_touch);
 	each_made("from-nothing", "memory comes into being in a GPU",
 		  MSVM_ONLY, VRAM, from_nothing);
-	igt_fixture
-		gpus_remove();
 }

@@ -219,9 +219,8 @@ void msvm_block_ready(struct msvm_block *block)
 
 	spin_lock(&memory->lock);
 	/* The pages may be gone again. */
-	if (!block->freed && list_empty(&block->link)) {
+	if (!block->freed && list_empty(&block->link))
 		list_add_tail(&block->link, &memory->blocks);
-	}
 	spin_unlock(&memory->lock);
 	wake_up_all(&memory->wq);
 }

@@ -115,6 +115,8 @@ static long msvm_copy_entry(struct msvm_copier *copier, struct page *page,
 		.proto = addr->proto,
 		.size = npages * PAGE_SIZE,
 	};
+	if (absent && msvm_mutated(MSVM_MUTATE_SKIP_CLEAR))
+		return npages;
 	err = msvm_copier_add(copier, pagemap->memory, &copy);
 	return err ?: npages;
 }

@@ -156,7 +156,8 @@ static struct msvm_block *msvm_clock_next(struct msvm_memory *memory)
 
 	while ((block = list_first_entry_or_null(&memory->blocks,
 						 struct msvm_block, link))) {
-		if (!block->referenced) {
+		if (!block->referenced ||
+		    msvm_mutated(MSVM_MUTATE_NO_SECOND_CHANCE)) {
 			list_del_init(&block->link);
 			kref_get(&block->ref);
 			return block;

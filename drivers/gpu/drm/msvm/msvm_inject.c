@@ -35,6 +35,10 @@ static const char * const msvm_mutation_names[] = {
 	[MSVM_MUTATE_ALWAYS_WALK] = "always_walk",
 	[MSVM_MUTATE_FORGET_REFUSED] = "forget_refused",
 	[MSVM_MUTATE_SKIP_CLAIM] = "skip_claim",
+	[MSVM_MUTATE_SKIP_QUIESCE] = "skip_quiesce",
+	[MSVM_MUTATE_SKIP_CLEAR] = "skip_clear",
+	[MSVM_MUTATE_NO_SECOND_CHANCE] = "no_second_chance",
+	[MSVM_MUTATE_IGNORE_REACH] = "ignore_reach",
 };
 
 static_assert(ARRAY_SIZE(msvm_mutation_names) == MSVM_MUTATIONS);

@@ -47,6 +47,14 @@ enum msvm_mutation {
 	MSVM_MUTATE_FORGET_REFUSED,
 	/* Workers take no notice of each other. */
 	MSVM_MUTATE_SKIP_CLAIM,
+	/* The queues of devices without page faults are not stopped. */
+	MSVM_MUTATE_SKIP_QUIESCE,
+	/* Device memory keeps what was in it before. */
+	MSVM_MUTATE_SKIP_CLEAR,
+	/* Blocks are evicted in the order in which they were made. */
+	MSVM_MUTATE_NO_SECOND_CHANCE,
+	/* Device memory out of reach is mapped all the same. */
+	MSVM_MUTATE_IGNORE_REACH,
 	MSVM_MUTATIONS
 };
 

@@ -82,7 +82,8 @@ void msvm_keep_invalidate(struct drm_msvm_member *member, unsigned long start,
 	/* Pairs with smp_store_release() when the first interval is kept. */
 	struct msvm_keep *keep = smp_load_acquire(&member->keep);
 
-	if (!keep || !msvm_keep_overlaps(keep, start, end))
+	if (!keep || !msvm_keep_overlaps(keep, start, end) ||
+	    msvm_mutated(MSVM_MUTATE_SKIP_QUIESCE))
 		return;
 
 	/* Leaving: its jobs are over. */

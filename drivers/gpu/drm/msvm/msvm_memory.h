@@ -137,11 +137,11 @@ to_msvm_block(struct drm_pagemap_devmem *devmem)
 }
 
 /* Pages of all devices have one owner, see msvm_pagemap.c. */
-extern const char msvm_page_owner[];
+extern const char msvm_page_owner;
 
 static inline void *msvm_owner(void)
 {
-	return (void *)msvm_page_owner;
+	return (void *)&msvm_page_owner;
 }
 
 /* msvm_pagemap.c */

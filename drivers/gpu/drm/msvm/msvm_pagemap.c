@@ -25,7 +25,7 @@
 #include "msvm_memory.h"
 
 /* Its address is the owner. */
-const char msvm_page_owner[] = "drm_msvm";
+const char msvm_page_owner;
 
 /*
  * Lowest frame number that device memory was ever given: below it is nothing but

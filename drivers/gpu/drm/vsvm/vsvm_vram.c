@@ -267,7 +267,9 @@ void *vsvm_bus_to_virt(struct vsvm_gpu *gpu, u64 addr)
 		return NULL;
 	}
 	other = index ? xa_load(&vsvm_bus, index - 1) : NULL;
-	if (!other) {
+	/* There is no such GPU, or no way to it. */
+	if (!other || !gpu->config.peer_group ||
+	    gpu->config.peer_group != other->config.peer_group) {
 		vsvm_stale(gpu, VSVM_STALE_DMA, addr);
 		return NULL;
 	}
