@@ -53,12 +53,12 @@ void msvm_memory_reap(struct msvm_memory *memory)
 		xa_erase(&memory->by_page, block->offset >> PAGE_SHIFT);
 		memory->ops->free(memory->dev, block->offset,
 				  block->devmem.size);
-		spin_lock(&memory->lock);
+		spin_lock_irq(&memory->lock);
 		list_del_init(&block->link);
 		block->freed = true;
 		memory->used -= block->devmem.size;
 		memory->nr_blocks--;
-		spin_unlock(&memory->lock);
+		spin_unlock_irq(&memory->lock);
 		pm_runtime_put(memory->drm->dev);
 		msvm_block_put(block);
 	}
@@ -69,23 +69,23 @@ static bool msvm_memory_charge(struct msvm_memory *memory, size_t size)
 {
 	bool ok;
 
-	spin_lock(&memory->lock);
+	spin_lock_irq(&memory->lock);
 	ok = memory->used + size <= memory->limit;
 	if (ok) {
 		memory->used += size;
 		memory->nr_blocks++;
 	}
-	spin_unlock(&memory->lock);
+	spin_unlock_irq(&memory->lock);
 
 	return ok;
 }
 
 static void msvm_memory_uncharge(struct msvm_memory *memory, size_t size)
 {
-	spin_lock(&memory->lock);
+	spin_lock_irq(&memory->lock);
 	memory->used -= size;
 	memory->nr_blocks--;
-	spin_unlock(&memory->lock);
+	spin_unlock_irq(&memory->lock);
 	wake_up_all(&memory->wq);
 }
 
@@ -217,11 +217,11 @@ void msvm_block_ready(struct msvm_block *block)
 {
 	struct msvm_memory *memory = block->memory;
 
-	spin_lock(&memory->lock);
+	spin_lock_irq(&memory->lock);
 	/* The pages may be gone again. */
 	if (!block->freed && list_empty(&block->link))
 		list_add_tail(&block->link, &memory->blocks);
-	spin_unlock(&memory->lock);
+	spin_unlock_irq(&memory->lock);
 	wake_up_all(&memory->wq);
 }
 

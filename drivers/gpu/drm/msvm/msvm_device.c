@@ -9,7 +9,6 @@
 
 #include <drm/drm_device.h>
 #include <drm/drm_drv.h>
-#include <drm/drm_pagemap_util.h>
 #include <drm/drm_print.h>
 
 #include "msvm_internal.h"
@@ -46,6 +45,59 @@ static int msvm_device_check_dma(struct drm_device *drm)
 			dma_max_mapping_size(dev));
 		return -EOPNOTSUPP;
 	}
+	return 0;
+}
+
+/* Let the memories that there are know a new device. */
+static int msvm_device_introduce_to_all(struct drm_msvm_device *dev)
+{
+	struct drm_msvm_device *other;
+	unsigned long index;
+	int err;
+
+	lockdep_assert_held(&msvm_devices_lock);
+
+	xa_for_each(&msvm_devices, index, other) {
+		if (!other->memory)
+			continue;
+		err = msvm_memory_introduce(other->memory, dev);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+static void msvm_device_forget(struct drm_msvm_device *dev)
+{
+	struct drm_msvm_device *other;
+	unsigned long index;
+
+	lockdep_assert_held(&msvm_devices_lock);
+
+	xa_for_each(&msvm_devices, index, other)
+		if (other->memory)
+			msvm_memory_forget(other->memory, dev);
+}
+
+/*
+ * Let a device's new memory know the other devices, and give it to the device.
+ * Context: sleeps. Return: 0 or -ENOMEM.
+ */
+int msvm_device_introduce(struct drm_msvm_device *dev,
+			  struct msvm_memory *memory)
+{
+	struct drm_msvm_device *other;
+	unsigned long index;
+	int err;
+
+	guard(mutex)(&msvm_devices_lock);
+
+	xa_for_each(&msvm_devices, index, other) {
+		err = msvm_memory_introduce(memory, other);
+		if (err)
+			return err;
+	}
+	dev->memory = memory;
 	return 0;
 }
 
@@ -92,8 +144,15 @@ int drm_msvm_device_register(struct drm_msvm_device *dev,
 	mutex_lock(&msvm_devices_lock);
 	err = xa_alloc_cyclic(&msvm_devices, &dev->id, dev, xa_limit_31b,
 			      &msvm_next_device, GFP_KERNEL);
+	if (err >= 0) {
+		err = msvm_device_introduce_to_all(dev);
+		if (err) {
+			msvm_device_forget(dev);
+			xa_erase(&msvm_devices, dev->id);
+		}
+	}
 	mutex_unlock(&msvm_devices_lock);
-	if (err < 0)
+	if (err)
 		return err;
 
 	drm_dev_get(drm);
@@ -119,6 +178,7 @@ void drm_msvm_device_unregister(struct drm_msvm_device *dev)
 
 	mutex_lock(&msvm_devices_lock);
 	xa_erase(&msvm_devices, dev->id);
+	msvm_device_forget(dev);
 	mutex_unlock(&msvm_devices_lock);
 	msvm_memory_remove(dev);
 
@@ -155,8 +215,7 @@ struct drm_pagemap *msvm_device_next_pagemap(unsigned long *index)
 	while (!dpagemap && (dev = xa_find(&msvm_devices, index, ULONG_MAX,
 					   XA_PRESENT))) {
 		if (dev->memory)
-			dpagemap = drm_pagemap_get_from_cache_if_active
-					(dev->memory->cache);
+			dpagemap = msvm_pagemap_get_active(dev->memory);
 		++*index;
 	}
 	xa_unlock(&msvm_devices);

@@ -17,7 +17,6 @@
 
 #include <drm/drm_device.h>
 #include <drm/drm_drv.h>
-#include <drm/drm_pagemap_util.h>
 #include <drm/drm_print.h>
 
 #include "msvm_internal.h"
@@ -39,9 +38,9 @@ static bool msvm_memory_has_room(struct msvm_memory *memory, size_t size)
 {
 	bool room;
 
-	spin_lock(&memory->lock);
+	spin_lock_irq(&memory->lock);
 	room = !memory->dead && memory->used + size <= memory->limit;
-	spin_unlock(&memory->lock);
+	spin_unlock_irq(&memory->lock);
 
 	return room;
 }
@@ -100,7 +99,7 @@ static bool msvm_block_evict_to_peer(struct msvm_block *block)
 		to = to_msvm_pagemap(dpagemap)->memory;
 		/* This device copies, so it must reach the other's memory. */
 		if (to != memory && msvm_memory_has_room(to, block->devmem.size) &&
-		    msvm_memory_reach(to, memory->dev))
+		    msvm_memory_reach(to, memory->drm->dev))
 			done = !msvm_block_move(block, dpagemap) &&
 			       completion_done(&block->devmem.detached);
 		drm_pagemap_put(dpagemap);
@@ -201,9 +200,9 @@ int msvm_memory_evict_one(struct msvm_memory *memory, size_t *size)
 	int err;
 
 	msvm_memory_reap(memory);
-	spin_lock(&memory->lock);
+	spin_lock_irq(&memory->lock);
 	block = msvm_clock_next(memory);
-	spin_unlock(&memory->lock);
+	spin_unlock_irq(&memory->lock);
 	if (!block)
 		return -ENOENT;
 
@@ -213,11 +212,11 @@ int msvm_memory_evict_one(struct msvm_memory *memory, size_t *size)
 	if (!err)
 		atomic64_inc(&memory->evictions);
 	/* Unless its last page is gone, whoever let go of it: it is being freed. */
-	spin_lock(&memory->lock);
+	spin_lock_irq(&memory->lock);
 	if (!completion_done(&block->devmem.detached) && !block->freed &&
 	    list_empty(&block->link))
 		list_add_tail(&block->link, &memory->blocks);
-	spin_unlock(&memory->lock);
+	spin_unlock_irq(&memory->lock);
 	if (err)
 		msvm_memory_reap(memory);
 	else

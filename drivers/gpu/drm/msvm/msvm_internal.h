@@ -303,6 +303,8 @@ void msvm_context_for_each(void (*fn)(struct drm_msvm *msvm, void *data),
 void msvm_device_for_each(void (*fn)(struct drm_msvm_device *dev, void *data),
 			  void *data);
 struct drm_pagemap *msvm_device_next_pagemap(unsigned long *index);
+int msvm_device_introduce(struct drm_msvm_device *dev,
+			  struct msvm_memory *memory);
 
 /* msvm_shard.c */
 struct msvm_shard *msvm_shard_get(struct drm_msvm *msvm, unsigned long addr);

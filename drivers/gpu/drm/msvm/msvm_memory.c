@@ -10,7 +10,6 @@
 #include <linux/suspend.h>
 
 #include <drm/drm_device.h>
-#include <drm/drm_pagemap_util.h>
 #include <drm/drm_print.h>
 
 #include "msvm_internal.h"
@@ -32,6 +31,7 @@ static void msvm_memory_release(struct kref *ref)
 	struct msvm_memory *memory =
 		container_of(ref, struct msvm_memory, ref);
 
+	mutex_destroy(&memory->pagemap_lock);
 	xa_destroy(&memory->distances);
 	xa_destroy(&memory->by_page);
 	kfree(memory);
@@ -88,9 +88,8 @@ struct device *msvm_nodma_device(void)
 int drm_msvm_device_add_memory(struct drm_msvm_device *dev,
 			       const struct drm_msvm_memory_ops *ops, u64 size)
 {
-	struct drm_pagemap_shrinker *shrinker;
 	struct msvm_memory *memory;
-	int err = -ENOMEM;
+	int err;
 
 	if (!ops->alloc || !ops->free || !ops->copy ||
 	    (ops->peer_distance && !ops->peer_map)) {
@@ -113,6 +112,7 @@ int drm_msvm_device_add_memory(struct drm_msvm_device *dev,
 	memory->ops = ops;
 	memory->size = size;
 	memory->limit = size;
+	mutex_init(&memory->pagemap_lock);
 	xa_init(&memory->distances);
 	xa_init(&memory->by_page);
 	spin_lock_init(&memory->lock);
@@ -124,27 +124,14 @@ int drm_msvm_device_add_memory(struct drm_msvm_device *dev,
 
 	memory->dma_dev = dev->flags & DRM_MSVM_DEVICE_NO_DMA ?
 			  msvm_nodma_device() : dev->drm->dev;
-	if (!memory->dma_dev)
-		goto err_put;
-	/* Both go with the struct device. */
-	shrinker = msvm_fail_alloc() ? ERR_PTR(-ENOMEM) :
-		   drm_pagemap_shrinker_create_devm(dev->drm);
-	if (IS_ERR(shrinker)) {
-		err = PTR_ERR(shrinker);
-		goto err_put;
-	}
-	memory->cache = msvm_fail_alloc() ? ERR_PTR(-ENOMEM) :
-			drm_pagemap_cache_create_devm(shrinker);
-	if (IS_ERR(memory->cache)) {
-		err = PTR_ERR(memory->cache);
-		goto err_put;
+	if (!memory->dma_dev) {
+		msvm_memory_put(memory);
+		return -ENOMEM;
 	}
 
-	dev->memory = memory;
-	return 0;
-
-err_put:
-	msvm_memory_put(memory);
+	err = msvm_device_introduce(dev, memory);
+	if (err)
+		msvm_memory_put(memory);
 	return err;
 }
 EXPORT_SYMBOL_GPL(drm_msvm_device_add_memory);
@@ -156,12 +143,13 @@ void msvm_memory_remove(struct drm_msvm_device *dev)
 
 	if (!memory)
 		return;
-	spin_lock(&memory->lock);
+	spin_lock_irq(&memory->lock);
 	memory->dead = true;
-	spin_unlock(&memory->lock);
+	spin_unlock_irq(&memory->lock);
 	/* It does not start again once it sees that the memory is dead. */
 	disable_delayed_work_sync(&memory->idle_work);
 	msvm_memory_drain(memory);
+	msvm_pagemap_remove(memory);
 	drm_WARN_ON(memory->drm, memory->used || memory->nr_blocks);
 	dev->memory = NULL;
 	msvm_memory_put(memory);
@@ -191,9 +179,9 @@ int drm_msvm_device_set_limit(struct drm_msvm_device *dev, u64 bytes)
 	if (!memory)
 		return -ENODEV;
 
-	spin_lock(&memory->lock);
+	spin_lock_irq(&memory->lock);
 	memory->limit = min(bytes, memory->size);
-	spin_unlock(&memory->lock);
+	spin_unlock_irq(&memory->lock);
 
 	while (READ_ONCE(memory->used) > READ_ONCE(memory->limit)) {
 		if (fatal_signal_pending(current))
@@ -233,9 +221,9 @@ int drm_msvm_device_evict_all(struct drm_msvm_device *dev)
 		return 0;
 	limit = READ_ONCE(memory->limit);
 	err = drm_msvm_device_set_limit(dev, 0);
-	spin_lock(&memory->lock);
+	spin_lock_irq(&memory->lock);
 	memory->limit = limit;
-	spin_unlock(&memory->lock);
+	spin_unlock_irq(&memory->lock);
 
 	return err;
 }
@@ -258,14 +246,14 @@ int drm_msvm_device_memory_info(struct drm_msvm_device *dev,
 	if (!memory)
 		return -ENODEV;
 
-	spin_lock(&memory->lock);
+	spin_lock_irq(&memory->lock);
 	*info = (struct drm_msvm_memory_info) {
 		.size = memory->size,
 		.limit = memory->limit,
 		.used = memory->used,
 		.blocks = memory->nr_blocks,
 	};
-	spin_unlock(&memory->lock);
+	spin_unlock_irq(&memory->lock);
 	info->moved_in = atomic64_read(&memory->moved_in);
 	info->moved_out = atomic64_read(&memory->moved_out);
 	info->moved_peer = atomic64_read(&memory->moved_peer);
@@ -289,31 +277,45 @@ u32 drm_msvm_device_id(struct drm_msvm_device *dev)
 }
 EXPORT_SYMBOL_GPL(drm_msvm_device_id);
 
-/*
- * Does a device reach a memory: its own, or another's if both drivers say so?
- * Asked once a pair. Context: sleeps; the caller has a reference to a pagemap of
- * the memory, and its own device does not go.
- */
-bool msvm_memory_reach(struct msvm_memory *memory, struct drm_msvm_device *dev)
+/* What a pair's distance is remembered by: mapping knows the struct device only. */
+static unsigned long msvm_distance_key(struct device *dev)
 {
-	void *entry;
+	return (unsigned long)dev / sizeof(long);
+}
+
+/*
+ * Ask once whether a device reaches a memory: another's only if both drivers say
+ * so. Context: sleeps; both stay. Return: 0 or -ENOMEM.
+ */
+int msvm_memory_introduce(struct msvm_memory *memory,
+			  struct drm_msvm_device *dev)
+{
 	int distance;
 
-	if (memory->dev == dev || msvm_mutated(MSVM_MUTATE_IGNORE_REACH))
-		return true;
-	if (!(dev->flags & DRM_MSVM_DEVICE_PEERS) || !memory->ops->peer_distance)
-		return false;
+	if (memory->dev == dev || !(dev->flags & DRM_MSVM_DEVICE_PEERS) ||
+	    !memory->ops->peer_distance)
+		return 0;
+	distance = memory->ops->peer_distance(memory->dev, dev);
+	if (distance < 0)
+		return 0;
+	return msvm_fail_alloc() ? -ENOMEM :
+	       xa_err(xa_store(&memory->distances,
+			       msvm_distance_key(dev->drm->dev),
+			       xa_mk_value(distance), GFP_KERNEL));
+}
 
-	entry = xa_load(&memory->distances, dev->id);
-	if (!entry) {
-		distance = memory->ops->peer_distance(memory->dev, dev);
-		entry = xa_mk_value(distance < 0 ? 0 :
-				    (unsigned long)distance + 1);
-		/* If there is no memory to remember it, it is asked again. */
-		xa_err(xa_store(&memory->distances, dev->id, entry,
-				GFP_KERNEL | __GFP_NOWARN));
-	}
-	return xa_to_value(entry);
+/* A device goes. Any context that is not atomic. */
+void msvm_memory_forget(struct msvm_memory *memory, struct drm_msvm_device *dev)
+{
+	xa_erase(&memory->distances, msvm_distance_key(dev->drm->dev));
+}
+
+/* Does a device reach a memory: its own, or another's? Any context. */
+bool msvm_memory_reach(struct msvm_memory *memory, struct device *dev)
+{
+	return memory->drm->dev == dev ||
+	       msvm_mutated(MSVM_MUTATE_IGNORE_REACH) ||
+	       xa_load(&memory->distances, msvm_distance_key(dev));
 }
 
 static void msvm_sleep_evict(struct drm_msvm_device *dev, void *data)

@@ -41,9 +41,11 @@ struct msvm_memory {
 	u64 size;
 	/** @dma_dev: Device that system memory is mapped for while copying. */
 	struct device *dma_dev;
-	/** @cache: The pagemap, kept for the next user. */
-	struct drm_pagemap_cache *cache;
-	/** @distances: Of other devices by number, plus one; xa_value. */
+	/** @pagemap_lock: One at a time makes or destroys the pagemap. */
+	struct mutex pagemap_lock;
+	/** @pagemap: The pagemap, or NULL; changed under both locks. */
+	struct msvm_pagemap *pagemap;
+	/** @distances: Of the devices that reach it, xa_value, by struct device. */
 	struct xarray distances;
 	/** @by_page: Blocks by page number in the memory, multi-index. */
 	struct xarray by_page;
@@ -93,8 +95,10 @@ struct msvm_pagemap {
 	struct resource *region;
 	/** @first_pfn: Frame number of the first page. */
 	unsigned long first_pfn;
-	/** @destroy_work: Destroys it where sleeping is allowed. */
-	struct work_struct destroy_work;
+	/** @idle: Nobody uses it; lock of the memory. */
+	bool idle;
+	/** @destroy_work: Destroys it when nobody has used it for a while. */
+	struct delayed_work destroy_work;
 };
 
 /**
@@ -150,12 +154,17 @@ extern struct workqueue_struct *msvm_memory_wq;
 int msvm_pagemap_init(void);
 void msvm_pagemap_exit(void);
 struct drm_pagemap *msvm_pagemap_get(struct msvm_memory *memory);
+struct drm_pagemap *msvm_pagemap_get_active(struct msvm_memory *memory);
+void msvm_pagemap_remove(struct msvm_memory *memory);
 struct msvm_pagemap *msvm_pagemap_of_pfn(unsigned long pfn);
 
 /* msvm_memory.c */
 void msvm_memory_put(struct msvm_memory *memory);
 void msvm_memory_remove(struct drm_msvm_device *dev);
-bool msvm_memory_reach(struct msvm_memory *memory, struct drm_msvm_device *dev);
+int msvm_memory_introduce(struct msvm_memory *memory,
+			  struct drm_msvm_device *dev);
+void msvm_memory_forget(struct msvm_memory *memory, struct drm_msvm_device *dev);
+bool msvm_memory_reach(struct msvm_memory *memory, struct device *dev);
 struct device *msvm_nodma_device(void);
 int msvm_memory_module_init(void);
 void msvm_memory_module_exit(void);

@@ -172,19 +172,17 @@ static bool msvm_move_by_system(struct msvm_move *move, unsigned long start,
 	return !err;
 }
 
-/* Errors after which a smaller interval may do, or others may. */
-static bool msvm_move_may_retry(int err)
+/* Errors after which nothing else will do. After others memory stays where it is. */
+static bool msvm_move_over(int err)
 {
-	return err == -EBUSY || err == -ENOSPC || err == -EFAULT ||
-	       err == -EINVAL || err == -ENOENT || err == -ENOMEM;
+	return err == -EINTR || err == -ENODEV;
 }
 
 /*
  * Move [@start, @end). Each interval is tried once in each size: at most 545 tries
  * for 2 MiB if nothing at all moves, 49 with a focus.
  *
- * Return: 0, with what happened in @move; -EINTR, -ENODEV, or an error of the
- * device.
+ * Return: 0, with what happened in @move; -EINTR; -ENODEV.
  */
 static int msvm_move(struct msvm_move *move, unsigned long start,
 		     unsigned long end)
@@ -211,8 +209,10 @@ static int msvm_move(struct msvm_move *move, unsigned long start,
 			addr += size;
 			continue;
 		}
-		if (!msvm_move_may_retry(err) || fatal_signal_pending(current))
-			return err == -ENODEV ? err : -EINTR;
+		if (msvm_move_over(err))
+			return err;
+		if (fatal_signal_pending(current))
+			return -EINTR;
 		/* One more level down for [addr, addr + size), if it is worth it. */
 		if (size > SZ_64K ||
 		    (size > PAGE_SIZE &&

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
  * Struct pages for device memory, through drm_pagemap: made when the first
- * member of a device joins, kept while a page or a member uses them, then in
- * drm_pagemap's cache until memory is short.
+ * member of a device joins, kept while a page or a member uses them and for a while
+ * after that. drm_pagemap's own cache does not survive it that the last user goes
+ * after drm_dev_unplug(): it keeps a pointer to what is freed then.
  *
  * Pages of all devices have one owner. A walk then reports them all as they are
  * and moves none behind our back; whether a device can reach another's memory
@@ -18,11 +19,13 @@
 
 #include <drm/drm_device.h>
 #include <drm/drm_drv.h>
-#include <drm/drm_pagemap_util.h>
 #include <drm/drm_print.h>
 
 #include "msvm_internal.h"
 #include "msvm_memory.h"
+
+/* How long struct pages are kept that nobody uses: the next process may be near. */
+#define MSVM_PAGEMAP_TIME	(10 * HZ)
 
 /* Its address is the owner. */
 const char msvm_page_owner;
@@ -53,7 +56,8 @@ msvm_device_map(struct drm_pagemap *base, struct device *dev, struct page *page,
 		addr = offset;
 	} else {
 		proto = DRM_MSVM_PROTO_PEER;
-		if (memory->ops->peer_map)
+		/* Also when pages are moved from that device to this one. */
+		if (msvm_memory_reach(memory, dev))
 			addr = memory->ops->peer_map(memory->dev, dev, offset,
 						     PAGE_SIZE << order, dir);
 	}
@@ -118,20 +122,44 @@ static void msvm_pagemap_destroy_now(struct msvm_pagemap *pagemap)
 static void msvm_pagemap_destroy_work(struct work_struct *work)
 {
 	struct msvm_pagemap *pagemap =
-		container_of(work, struct msvm_pagemap, destroy_work);
+		container_of(to_delayed_work(work), struct msvm_pagemap,
+			     destroy_work);
+	struct msvm_memory *memory = pagemap->memory;
+	bool destroy;
 
-	msvm_pagemap_destroy_now(pagemap);
+	/* Its own reference goes with the pagemap. */
+	kref_get(&memory->ref);
+	mutex_lock(&memory->pagemap_lock);
+	spin_lock_irq(&memory->lock);
+	/* Somebody may have come and gone, which started this anew. */
+	destroy = pagemap->idle && !delayed_work_pending(&pagemap->destroy_work);
+	if (destroy && memory->pagemap == pagemap)
+		memory->pagemap = NULL;
+	spin_unlock_irq(&memory->lock);
+	if (destroy)
+		msvm_pagemap_destroy_now(pagemap);
+	mutex_unlock(&memory->pagemap_lock);
+	wake_up_all(&memory->wq);
+	msvm_memory_put(memory);
 }
 
+/* The last user is gone. Any context. */
 static void msvm_pagemap_destroy(struct drm_pagemap *base,
 				 bool is_atomic_or_reclaim)
 {
 	struct msvm_pagemap *pagemap = to_msvm_pagemap(base);
+	struct msvm_memory *memory = pagemap->memory;
+	unsigned long flags;
 
-	if (is_atomic_or_reclaim)
-		queue_work(msvm_memory_wq, &pagemap->destroy_work);
-	else
-		msvm_pagemap_destroy_now(pagemap);
+	kref_get(&memory->ref);
+	spin_lock_irqsave(&memory->lock, flags);
+	pagemap->idle = true;
+	queue_delayed_work(msvm_memory_wq, &pagemap->destroy_work,
+			   memory->dead || !memory->pagemap ? 0 :
+			   MSVM_PAGEMAP_TIME);
+	spin_unlock_irqrestore(&memory->lock, flags);
+	wake_up_all(&memory->wq);
+	msvm_memory_put(memory);
 }
 
 static const struct drm_pagemap_ops msvm_pagemap_ops = {
@@ -198,7 +226,7 @@ static struct drm_pagemap *msvm_pagemap_create(struct msvm_memory *memory)
 	pagemap = msvm_alloc(kzalloc_obj(*pagemap));
 	if (!pagemap)
 		return ERR_PTR(-ENOMEM);
-	INIT_WORK(&pagemap->destroy_work, msvm_pagemap_destroy_work);
+	INIT_DELAYED_WORK(&pagemap->destroy_work, msvm_pagemap_destroy_work);
 	kref_get(&memory->ref);
 	pagemap->memory = memory;
 
@@ -221,6 +249,38 @@ static struct drm_pagemap *msvm_pagemap_create(struct msvm_memory *memory)
 	return &pagemap->base;
 }
 
+static bool msvm_pagemap_is_idle(struct msvm_memory *memory,
+				 struct msvm_pagemap *pagemap)
+{
+	bool idle;
+
+	spin_lock_irq(&memory->lock);
+	idle = pagemap->idle;
+	spin_unlock_irq(&memory->lock);
+
+	return idle;
+}
+
+/* Use a pagemap again whose last user went. */
+static struct drm_pagemap *msvm_pagemap_revive(struct msvm_memory *memory,
+					       struct msvm_pagemap *pagemap)
+{
+	int err;
+
+	/* Who dropped the last reference is about to say so. */
+	wait_event(memory->wq, msvm_pagemap_is_idle(memory, pagemap));
+	err = msvm_fail_alloc() ? -ENOMEM : drm_pagemap_reinit(&pagemap->base);
+	if (err)
+		return ERR_PTR(err);
+	spin_lock_irq(&memory->lock);
+	pagemap->idle = false;
+	spin_unlock_irq(&memory->lock);
+	/* If it has started it waits for our lock, and then sees that. */
+	cancel_delayed_work(&pagemap->destroy_work);
+
+	return &pagemap->base;
+}
+
 /*
  * Get the pagemap of a device's memory, or make it. Context: sleeps. Return: the
  * pagemap with a reference; -EINTR, -ENOMEM, or -ERANGE: no physical addresses
@@ -228,21 +288,57 @@ static struct drm_pagemap *msvm_pagemap_create(struct msvm_memory *memory)
  */
 struct drm_pagemap *msvm_pagemap_get(struct msvm_memory *memory)
 {
+	struct msvm_pagemap *pagemap;
 	struct drm_pagemap *base;
-	int err;
 
-	err = drm_pagemap_cache_lock_lookup(memory->cache);
-	if (err)
-		return ERR_PTR(err);
-	base = drm_pagemap_get_from_cache(memory->cache);
-	if (!base) {
+	if (mutex_lock_interruptible(&memory->pagemap_lock))
+		return ERR_PTR(-EINTR);
+	pagemap = memory->pagemap;
+	if (pagemap) {
+		base = drm_pagemap_get_unless_zero(&pagemap->base);
+		if (!base)
+			base = msvm_pagemap_revive(memory, pagemap);
+	} else {
 		base = msvm_pagemap_create(memory);
-		if (!IS_ERR(base))
-			drm_pagemap_cache_set_pagemap(memory->cache, base);
+		if (!IS_ERR(base)) {
+			spin_lock_irq(&memory->lock);
+			memory->pagemap = to_msvm_pagemap(base);
+			spin_unlock_irq(&memory->lock);
+		}
 	}
-	drm_pagemap_cache_unlock_lookup(memory->cache);
+	mutex_unlock(&memory->pagemap_lock);
 
 	return base;
+}
+
+/* Get it if somebody uses it, or NULL. Any context that is not atomic. */
+struct drm_pagemap *msvm_pagemap_get_active(struct msvm_memory *memory)
+{
+	struct drm_pagemap *base = NULL;
+
+	/* It is freed only after it was taken out under this lock. */
+	spin_lock_irq(&memory->lock);
+	if (memory->pagemap)
+		base = drm_pagemap_get_unless_zero(&memory->pagemap->base);
+	spin_unlock_irq(&memory->lock);
+
+	return base;
+}
+
+/* The memory goes, and no page of it is left. Context: sleeps. */
+void msvm_pagemap_remove(struct msvm_memory *memory)
+{
+	struct msvm_pagemap *pagemap;
+
+	mutex_lock(&memory->pagemap_lock);
+	pagemap = memory->pagemap;
+	if (pagemap) {
+		wait_event(memory->wq, msvm_pagemap_is_idle(memory, pagemap));
+		mod_delayed_work(msvm_memory_wq, &pagemap->destroy_work, 0);
+	}
+	mutex_unlock(&memory->pagemap_lock);
+	/* With it goes the last mapping of the memory's addresses. */
+	wait_event(memory->wq, !READ_ONCE(memory->pagemap));
 }
 
 /*

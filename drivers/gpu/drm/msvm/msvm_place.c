@@ -189,7 +189,7 @@ bool msvm_place_out_of_reach(struct drm_msvm_range *range,
 		return false;
 
 	reach = msvm_memory_reach(to_msvm_pagemap(dpagemap)->memory,
-				  member->dev);
+				  member->dev->drm->dev);
 	drm_pagemap_put(dpagemap);
 
 	return !reach;
