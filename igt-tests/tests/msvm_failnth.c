@@ -401,8 +401,12 @@ static void test_kernel_fault(void)
 		igt_info("%d allocations, %d failed the job so far\n", nth - 2,
 			 failed);
 	}
-	/* Large ones have vmalloc() to fall back on. */
-	igt_assert(failed >= 3);
+	/*
+	 * How many depends on what the kernel has at hand: a move that fails leaves
+	 * memory where it is, large allocations fall back on vmalloc(). The
+	 * library's own are made to fail one by one in the first subtest.
+	 */
+	igt_assert(failed);
 }
 
 igt_main
