@@ -71,7 +71,7 @@ static void play(struct vsvm_set *set, size_t step, int cpus,
 	for (i = 0; i < cpus; i++)
 		party[n++] = crowd_add(set, -1, cpu_round, NULL);
 	crowd_start();
-	crowd_wait(vsvm_scale(100, 20));
+	crowd_wait(vsvm_scale(40, 15));
 	crowd_stop();
 	vsvm_placement("first-touch");
 	for (i = 0; i < n; i++) {
@@ -168,7 +168,7 @@ static void everywhere(struct vsvm_set *set)
 	crowd_add(set, -1, placer_round, NULL);
 	crowd_add(set, -1, mover_round, p);
 	crowd_start();
-	crowd_wait(vsvm_scale(50, 10));
+	crowd_wait(vsvm_scale(20, 8));
 	crowd_stop();
 	vsvm_placement("first-touch");
 	for (i = 0; i < n; i++) {

@@ -4,6 +4,7 @@
  * as large as they are contiguous on both sides, for the driver to copy.
  */
 #include <linux/dma-direct.h>
+#include <linux/memcontrol.h>
 #include <linux/mm.h>
 
 #include <drm/drm_device.h>
@@ -91,6 +92,23 @@ static int msvm_copier_add(struct msvm_copier *copier, struct msvm_memory *memor
 	return 0;
 }
 
+/*
+ * Was a page that is to be copied out of a device's memory moved away already? Who
+ * moves pages from device to device unlocks them before the last reference is
+ * dropped. Eviction may get in between and take such a page for one in use;
+ * drm_pagemap marks those that went to system memory, and only those. The copy would
+ * belong to nobody, not even to a memory cgroup, and the kernel spins for ever on
+ * such a page. Taking over the charge is what a move does last under the lock.
+ */
+static bool msvm_copy_retired(struct page *page)
+{
+	struct folio *folio = page_folio(page);
+
+	VM_WARN_ON_ONCE_FOLIO(!folio_test_locked(folio), folio);
+
+	return !mem_cgroup_disabled() && !folio_memcg_charged(folio);
+}
+
 /* One entry of drm_pagemap's arrays. Return: pages it stands for, or an error. */
 static long msvm_copy_entry(struct msvm_copier *copier, struct page *page,
 			    const struct drm_pagemap_addr *addr, bool to_vram)
@@ -103,6 +121,9 @@ static long msvm_copy_entry(struct msvm_copier *copier, struct page *page,
 
 	if (!page || (absent && !to_vram))
 		return 1;
+	/* It is gone at the next try. */
+	if (!to_vram && msvm_copy_retired(page))
+		return -EBUSY;
 
 	/* There was nothing to copy: nobody must see what was here before. */
 	npages = absent ? folio_nr_pages(page_folio(page)) : 1L << addr->order;
