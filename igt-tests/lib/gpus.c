@@ -271,6 +271,7 @@ void vsvm_set_make(struct vsvm_set *set, int n, uint32_t layout,
 	int i;
 
 	vsvm_set_close(set);
+	vsvm_huge_moves(false);
 	gpus_remove();
 	if (pci_set_make(set, n, layout, attrs))
 		return;

@@ -106,17 +106,29 @@ struct drm_vsvm_vm_stats vsvm_stats(int fd, uint32_t vm)
 	return args;
 }
 
-/* Where memory goes that GPUs with memory of their own fault in. */
-bool vsvm_placement(const char *name)
+static bool set_param(const char *path, const char *value)
 {
-	int fd = open("/sys/module/drm_msvm/parameters/placement", O_WRONLY);
+	int fd = open(path, O_WRONLY);
 	bool ok;
 
 	if (fd < 0)
 		return false;
-	ok = write(fd, name, strlen(name)) == (ssize_t)strlen(name);
+	ok = write(fd, value, strlen(value)) == (ssize_t)strlen(value);
 	close(fd);
 	return ok;
+}
+
+/* Where memory goes that GPUs with memory of their own fault in. */
+bool vsvm_placement(const char *name)
+{
+	return set_param("/sys/module/drm_msvm/parameters/placement", name);
+}
+
+/* Whether huge pages are huge in GPUs' memory. Not while others zap them. */
+bool vsvm_huge_moves(bool on)
+{
+	return set_param("/sys/module/drm_msvm/parameters/huge_moves",
+			 on ? "Y" : "N");
 }
 
 /* Open @n GPUs; what a failed subtest left open is closed first. */

@@ -54,6 +54,7 @@ struct drm_vsvm_vm_stats vsvm_stats(int fd, uint32_t vm);
 void vsvm_set_open(struct vsvm_set *set, int n, uint32_t layout);
 void vsvm_set_close(struct vsvm_set *set);
 bool vsvm_placement(const char *name);
+bool vsvm_huge_moves(bool on);
 void vsvm_set_check(struct vsvm_set *set);
 
 int64_t vsvm_now(void);

@@ -76,12 +76,13 @@ static void direct(struct vsvm_set *set)
 	munmap(p, SZ_2M);
 }
 
-/* A huge page is one piece all the way, and a huge page again at the end. */
+/* If so wanted, a huge page is one piece all the way, and huge again at the end. */
 static void huge(struct vsvm_set *set)
 {
 	char *p = anon_aligned(SZ_2M, SZ_2M);
 	uint64_t copies;
 
+	igt_assert(vsvm_huge_moves(true));
 	madvise(p, SZ_2M, MADV_HUGEPAGE);
 	pattern_fill(p, SZ_2M, 1);
 	igt_require_f(mm_smaps(p, "AnonHugePages") == 2048,
@@ -94,6 +95,39 @@ static void huge(struct vsvm_set *set)
 	igt_assert(gpu_counter(set->fd[0], "copies") <= copies + 3);
 	igt_assert_eq(mm_smaps(p, "AnonHugePages"), 2048);
 	munmap(p, SZ_2M);
+	vsvm_huge_moves(false);
+}
+
+/*
+ * If not, it is split and moves by halves. Neither it nor memory that is not there yet
+ * is huge in the GPU's memory, which is one piece all the same.
+ */
+static void halves(struct vsvm_set *set)
+{
+	char *p = anon_aligned(2 * SZ_2M, SZ_2M);
+	uint64_t copies;
+
+	madvise(p, 2 * SZ_2M, MADV_HUGEPAGE);
+	pattern_fill(p, SZ_2M, 1);
+	igt_require_f(mm_smaps(p, "AnonHugePages") == 2048,
+		      "no huge page was to be had\n");
+	copies = gpu_counter(set->fd[0], "copies");
+	vram_migrate(set, p, 2 * SZ_2M, 0);
+	/* Two of the page, two of nothing. */
+	igt_assert_eq_u64(gpu_counter(set->fd[0], "copies"), copies + 4);
+	igt_assert_eq(vram_info(set, 0).used, 2 * SZ_2M);
+	vsvm_gpu_check(set, 0, p, SZ_2M, 1);
+	vsvm_gpu_write(set, 0, p + SZ_2M, SZ_2M, 2);
+
+	/* A CPU that touches a huge page gets all of it. */
+	pattern_check(p, SZ_4K, 1);
+	vram_expect(set, p, SZ_2M / 2, WHERE_SYSTEM);
+	vram_expect(set, p + SZ_2M / 2, SZ_2M / 2, where_gpu(set, 0));
+	pattern_check(p, SZ_2M, 1);
+	pattern_check(p + SZ_2M, SZ_2M, 2);
+	igt_assert_eq(mm_smaps(p, "AnonHugePages"), 0);
+	munmap(p, 2 * SZ_2M);
+	vram_expect_empty(set);
 }
 
 /* Part of a huge page moves: it is split, and the rest stays. */
@@ -341,6 +375,8 @@ igt_main
 		  PEERS ATTR("dma=none"), around_odd);
 	each_made("direct", "from GPU to GPU", MSVM_ONLY, PEERS, direct);
 	each_made("huge", "a huge page", MSVM_ONLY, VRAM, huge);
+	each_made("halves", "a huge page that may not stay huge", MSVM_ONLY,
+		  VRAM, halves);
 	each_made("split", "part of a huge page", MSVM_ONLY, VRAM, split);
 	each_made("holes", "memory with holes", MSVM_ONLY, VRAM, holes);
 	each_made("across", "several mappings", MSVM_ONLY, VRAM, across);

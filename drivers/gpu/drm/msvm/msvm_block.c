@@ -4,6 +4,7 @@
  * when the last page is gone. When there is no room for one, others are evicted.
  */
 #include <linux/mm.h>
+#include <linux/moduleparam.h>
 #include <linux/pm_runtime.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
@@ -23,6 +24,18 @@
 
 /* Evictions that may fail for one allocation. */
 #define MSVM_EVICT_FAILURES	8
+
+/*
+ * Linux 7.3 (zap_huge_pmd_folio() in mm/huge_memory.c) asks whether a huge page is device
+ * memory, not whether the entry it zaps is one of device memory. For the entry of such a
+ * page under migration it drops a mapping and a reference that were never taken, and the
+ * page is free before its migration ends. Any process can bring that about: a child that
+ * exits after fork() while its parent's pages are evicted, or MADV_DONTNEED in one
+ * thread while another touches the memory. Entries of small pages are not affected.
+ */
+static bool msvm_huge_moves;
+module_param_named(huge_moves, msvm_huge_moves, bool, 0644);
+MODULE_PARM_DESC(huge_moves, "Keep huge pages huge in devices' memory; not safe with Linux 7.3 (default false)");
 
 /* How long to wait for memory that others are about to free. */
 #define MSVM_EVICT_WAIT		(HZ / 20)
@@ -176,6 +189,7 @@ struct msvm_block *msvm_block_alloc(struct drm_pagemap *dpagemap,
 	if (!block)
 		return ERR_PTR(-ENOMEM);
 	kref_init(&block->ref);
+	atomic_set(&block->pieces, 1);
 	INIT_LIST_HEAD(&block->link);
 	block->memory = memory;
 	block->start = start;
@@ -207,6 +221,38 @@ err_pm:
 	pm_runtime_put(dev);
 	kfree(block);
 	return ERR_PTR(err);
+}
+
+/*
+ * Move the pages of the block's interval into it. What a huge page is or could be goes
+ * in halves, so that it is split, unless it may stay huge. mmap_lock is held all the
+ * while, so nobody makes it one again in between. The block has the first half's pages
+ * if only the second fails. Context: mmap_lock held for reading; sleeps.
+ *
+ * Return: as drm_pagemap_migrate_to_devmem(), which ends one of the references.
+ */
+int msvm_block_fill(struct msvm_block *block,
+		    const struct drm_pagemap_migrate_details *details)
+{
+	size_t size = block->devmem.size, piece = size;
+	unsigned long start = block->start;
+	int err = 0;
+
+	mmap_assert_locked(block->mm);
+
+	if (size == PMD_SIZE && !READ_ONCE(msvm_huge_moves))
+		piece = size / 2;
+	atomic_set(&block->pieces, size / piece);
+	for (block->fill = 0; block->fill < size && !err; block->fill += piece)
+		err = drm_pagemap_migrate_to_devmem(&block->devmem, block->mm,
+						    start + block->fill,
+						    start + block->fill + piece,
+						    details);
+	/* Those that were not tried. */
+	for (size -= block->fill, block->fill = 0; size; size -= piece)
+		block->devmem.ops->devmem_release(&block->devmem);
+
+	return err;
 }
 
 /*

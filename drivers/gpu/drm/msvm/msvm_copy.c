@@ -178,8 +178,9 @@ static int msvm_populate_pfn(struct drm_pagemap_devmem *devmem,
 			     unsigned long npages, unsigned long *pfn)
 {
 	struct msvm_pagemap *pagemap = to_msvm_pagemap(devmem->dpagemap);
+	struct msvm_block *block = to_msvm_block(devmem);
 	unsigned long first = pagemap->first_pfn +
-			      PHYS_PFN(to_msvm_block(devmem)->offset);
+			      PHYS_PFN(block->offset + block->fill);
 	unsigned long i;
 
 	for (i = 0; i < npages; i++)
@@ -193,6 +194,8 @@ static void msvm_devmem_release(struct drm_pagemap_devmem *devmem)
 	struct msvm_block *block = to_msvm_block(devmem);
 	struct msvm_memory *memory = block->memory;
 
+	if (!atomic_dec_and_test(&block->pieces))
+		return;
 	/* Once it is on the list the block may be gone. The work has one. */
 	kref_get(&memory->ref);
 	if (!llist_add(&block->free_link, &memory->freed) ||

@@ -70,8 +70,7 @@ static int msvm_block_move(struct msvm_block *block,
 		err = -EBUSY;
 		goto out_put;
 	}
-	err = drm_pagemap_migrate_to_devmem(&to->devmem, mm, block->start,
-					    block->start + size, &details);
+	err = msvm_block_fill(to, &details);
 	mmap_read_unlock(mm);
 	msvm_block_ready(to);
 out_put:
@@ -101,7 +100,7 @@ static bool msvm_block_evict_to_peer(struct msvm_block *block)
 		if (to != memory && msvm_memory_has_room(to, block->devmem.size) &&
 		    msvm_memory_reach(to, memory->drm->dev))
 			done = !msvm_block_move(block, dpagemap) &&
-			       completion_done(&block->devmem.detached);
+			       msvm_block_gone(block);
 		drm_pagemap_put(dpagemap);
 	}
 	mmput_async(block->mm);
@@ -109,19 +108,16 @@ static bool msvm_block_evict_to_peer(struct msvm_block *block)
 	return done;
 }
 
-/* Evict one block. The caller took it off the list. */
-static int msvm_block_evict(struct msvm_block *block)
+/* Evict one block's pages to system memory. Return: as the kernel's function. */
+static int msvm_block_evict_to_ram(struct msvm_block *block)
 {
 	struct drm_pagemap_devmem *devmem = &block->devmem;
 	struct mm_struct *mm = block->mm;
 	struct task_struct *init;
 	int err;
 
-	if (completion_done(&devmem->detached) ||
-	    msvm_block_evict_to_peer(block))
-		return 0;
 	err = drm_pagemap_evict_to_ram(devmem);
-	if (err != -EFAULT || completion_done(&devmem->detached))
+	if (err != -EFAULT || msvm_block_gone(block))
 		return err;
 
 	/*
@@ -144,6 +140,18 @@ static int msvm_block_evict(struct msvm_block *block)
 	mmput(mm);
 
 	return err;
+}
+
+/* Evict one block. The caller took it off the list. */
+static int msvm_block_evict(struct msvm_block *block)
+{
+	int err;
+
+	if (msvm_block_gone(block) || msvm_block_evict_to_peer(block))
+		return 0;
+	err = msvm_block_evict_to_ram(block);
+	/* It may have looked at the pages of one migration only. */
+	return err ?: msvm_block_gone(block) ? 0 : -EBUSY;
 }
 
 /* Next block to evict, off the list and with a reference; or NULL. */
@@ -213,7 +221,7 @@ int msvm_memory_evict_one(struct msvm_memory *memory, size_t *size)
 		atomic64_inc(&memory->evictions);
 	/* Unless its last page is gone, whoever let go of it: it is being freed. */
 	spin_lock_irq(&memory->lock);
-	if (!completion_done(&block->devmem.detached) && !block->freed &&
+	if (!msvm_block_gone(block) && !block->freed &&
 	    list_empty(&block->link))
 		list_add_tail(&block->link, &memory->blocks);
 	spin_unlock_irq(&memory->lock);

@@ -117,6 +117,10 @@ struct msvm_block {
 	unsigned long start;
 	/** @offset: Offset in the memory, in bytes. */
 	u64 offset;
+	/** @pieces: Migrations into it whose pages are not all gone. */
+	atomic_t pieces;
+	/** @fill: Where the next migration's pages are in it, in bytes. */
+	size_t fill;
 	/** @link: Entry in &msvm_memory.blocks; its lock. */
 	struct list_head link;
 	/** @freed: Its memory was given back; as @link. */
@@ -138,6 +142,15 @@ static inline struct msvm_block *
 to_msvm_block(struct drm_pagemap_devmem *devmem)
 {
 	return container_of(devmem, struct msvm_block, devmem);
+}
+
+/*
+ * Are all its pages gone? The kernel's "detached" says so when those of the first
+ * migration into it are.
+ */
+static inline bool msvm_block_gone(struct msvm_block *block)
+{
+	return !atomic_read(&block->pieces);
 }
 
 /* Pages of all devices have one owner, see msvm_pagemap.c. */
@@ -186,6 +199,8 @@ enum msvm_effort {
 struct msvm_block *msvm_block_alloc(struct drm_pagemap *dpagemap,
 				    struct mm_struct *mm, unsigned long start,
 				    size_t size, enum msvm_effort effort);
+int msvm_block_fill(struct msvm_block *block,
+		    const struct drm_pagemap_migrate_details *details);
 void msvm_block_ready(struct msvm_block *block);
 void msvm_block_put(struct msvm_block *block);
 void msvm_block_touch(struct msvm_memory *memory, u64 offset, bool first);

@@ -74,8 +74,7 @@ static int msvm_move_once(struct msvm_move *move, unsigned long start,
 		block->devmem.ops->devmem_release(&block->devmem);
 		goto out_put;
 	}
-	err = drm_pagemap_migrate_to_devmem(&block->devmem, mm, start,
-					    start + size, &details);
+	err = msvm_block_fill(block, &details);
 	mmap_read_unlock(mm);
 	msvm_block_ready(block);
 	/*
