@@ -25,6 +25,7 @@ help:
 	@echo '  make demo [GPUS=4] [FILE=...]  virtual GPUs share the memory of one process'
 	@echo '  make test                      build, static checks, tests on the stock kernel'
 	@echo '  make test-debug                all tests on a kernel with KASAN and lockdep'
+	@echo '  make failnth [MINUTES=10] [SEED=...]  the tests, with allocations that fail'
 	@echo '  make stress [MINUTES=60] [SEED=1]  random operations against a model, for so long'
 	@echo
 	@echo 'For a kernel of your own:'
@@ -93,6 +94,13 @@ test-debug:
 stress:
 	'$(VM)' run --gpus 8 --timeout $$(($(MINUTES) * 60 + 600)) -- \
 		env MSVM_MINUTES='$(MINUTES)' MSVM_SEED='$(SEED)' msvm_stress
+
+# Ten minutes unless told; the seed is the day.
+.PHONY: failnth
+failnth:
+	@bash '$(TOP)/tools/check/failnth' \
+		$(if $(filter command line,$(origin MINUTES)),--minutes '$(MINUTES)') \
+		$(if $(filter command line,$(origin SEED)),--seed '$(SEED)')
 
 .PHONY: clean
 clean:

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "each.h"
+#include "failnth.h"
 #include "gpus.h"
 
 #define CONFIGFS "/sys/kernel/config/vsvm"
@@ -46,11 +47,34 @@ static int node_open(const char *name)
 	return fd;
 }
 
+/* A GPU that was made comes (back). Return: the open file, or an errno. */
+int gpu_plug(int index)
+{
+	char path[160], name[64] = "";
+	int fd, ret;
+
+	snprintf(path, sizeof(path), CONFIGFS "/" PREFIX "%d/live", index);
+	ret = attr_store(path, "1");
+	if (ret == -ENOMEM && failnth_active()) {
+		failnth_again("making a GPU");
+		ret = attr_store(path, "1");
+	}
+	if (ret)
+		return ret;
+
+	snprintf(path, sizeof(path), CONFIGFS "/" PREFIX "%d/dev_name", index);
+	fd = open(path, O_RDONLY);
+	igt_assert(fd >= 0 && read(fd, name, sizeof(name) - 1) > 0);
+	close(fd);
+	name[strcspn(name, "\n")] = 0;
+	return node_open(name);
+}
+
 /* Make a GPU and open it. Return: the open file, or the errno of making it. */
 int gpu_make(const char * const *attrs)
 {
-	char dir[96], path[160], name[64] = "";
-	int i, fd, ret;
+	char dir[96], path[160];
+	int i, ret;
 
 	igt_require_f(!access(CONFIGFS, W_OK), "no configfs of vsvm\n");
 	snprintf(dir, sizeof(dir), CONFIGFS "/" PREFIX "%d", made);
@@ -67,17 +91,7 @@ int gpu_make(const char * const *attrs)
 			      "%s is not possible with this kernel\n", attrs[i]);
 		igt_assert_f(!ret, "%s: %s\n", attrs[i], strerror(-ret));
 	}
-	snprintf(path, sizeof(path), "%s/live", dir);
-	ret = attr_store(path, "1");
-	if (ret)
-		return ret;
-
-	snprintf(path, sizeof(path), "%s/dev_name", dir);
-	fd = open(path, O_RDONLY);
-	igt_assert(fd >= 0 && read(fd, name, sizeof(name) - 1) > 0);
-	close(fd);
-	name[strcspn(name, "\n")] = 0;
-	return node_open(name);
+	return gpu_plug(made - 1);
 }
 
 /* Are the guest's own GPUs PCI functions, with memory? */
@@ -208,35 +222,49 @@ uint64_t gpu_counter(int fd, const char *name)
 	return value;
 }
 
-void gpu_debugfs_write(int fd, const char *file, int value)
+/* Return: 0, or the negative errno of the write. */
+int gpu_debugfs_try(int fd, const char *file, int value)
 {
 	char path[96], text[16];
-	int ret;
 
 	gpu_path(fd, file, path, sizeof(path));
 	snprintf(text, sizeof(text), "%d", value);
-	ret = attr_store(path, text);
-	igt_assert_f(!ret, "%s: %s\n", path, strerror(-ret));
+	return attr_store(path, text);
 }
 
-/* No shoot-down was missing so far, and no mapping wrong. */
-void vsvm_set_check(struct vsvm_set *set)
+void gpu_debugfs_write(int fd, const char *file, int value)
+{
+	int ret = gpu_debugfs_try(fd, file, value);
+
+	igt_assert_f(!ret, "%s: %s\n", file, strerror(-ret));
+}
+
+/* What the oracle saw go wrong on a GPU so far, or NULL. */
+const char *gpu_flaw(int fd)
 {
 	static const char * const names[] = {
 		"stale_pte", "stale_tlb", "stale_use", "stale_dma",
 		"early_unmap", "wrong_unmap", "lost_dma",
 	};
-	unsigned int i;
 	char path[96];
+	unsigned int i;
+
+	gpu_path(fd, "counters", path, sizeof(path));
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (!access(path, R_OK) && gpu_counter(fd, names[i]))
+			return names[i];
+	return NULL;
+}
+
+/* No shoot-down was missing so far, and no mapping wrong. */
+void vsvm_set_check(struct vsvm_set *set)
+{
+	const char *flaw;
 	int gpu;
 
 	for (gpu = 0; gpu < set->n; gpu++) {
-		gpu_path(set->fd[gpu], "counters", path, sizeof(path));
-		if (access(path, R_OK))
-			continue;
-		for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-			igt_assert_f(!gpu_counter(set->fd[gpu], names[i]),
-				     "GPU %d: %s\n", gpu, names[i]);
+		flaw = gpu_flaw(set->fd[gpu]);
+		igt_assert_f(!flaw, "GPU %d: %s\n", gpu, flaw);
 	}
 }
 

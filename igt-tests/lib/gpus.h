@@ -10,12 +10,15 @@
 
 int gpu_make(const char * const *attrs);
 void gpus_remove(void);
+int gpu_plug(int index);
 int gpu_pull(int index);
 bool gpus_on_pci(void);
 bool gpus_can_peer(void);
 
 int gpu_minor(int fd);
 uint64_t gpu_counter(int fd, const char *name);
+const char *gpu_flaw(int fd);
+int gpu_debugfs_try(int fd, const char *file, int value);
 void gpu_debugfs_write(int fd, const char *file, int value);
 
 void vsvm_set_make(struct vsvm_set *set, int n, uint32_t layout,

@@ -15,6 +15,7 @@
 
 #include <xf86drm.h>
 
+#include "failnth.h"
 #include "igt_compat.h"
 #include "vsvm.h"
 
@@ -71,7 +72,7 @@ int vsvm_count(void)
 	return n;
 }
 
-int vsvm_ioctl(int fd, unsigned long request, void *arg)
+int vsvm_ioctl_once(int fd, unsigned long request, void *arg)
 {
 	int ret;
 
@@ -80,6 +81,12 @@ int vsvm_ioctl(int fd, unsigned long request, void *arg)
 	} while (ret && errno == EINTR);
 
 	return ret ? -errno : 0;
+}
+
+int vsvm_ioctl(int fd, unsigned long request, void *arg)
+{
+	return failnth_active() ? failnth_ioctl(fd, request, arg) :
+				  vsvm_ioctl_once(fd, request, arg);
 }
 
 uint32_t vsvm_vm_create(int fd, uint32_t layout)

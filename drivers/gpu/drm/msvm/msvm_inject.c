@@ -3,7 +3,9 @@
  * Failures and flaws on request, set below /sys/kernel/debug/drm_msvm/:
  *
  * inject/alloc      n: the n-th allocation of the library from now on fails; 0: none
+ * inject/fresh      n: the next one at a place that failed less than n times fails
  * inject/allocs     allocations so far, written to start over
+ * inject/sites      where in the library it allocates: how often, and failed how often
  * inject/walk       n: the next n walks count as overtaken by a change
  * mutate/FLAW       1: the library has this flaw from now on
  *
@@ -13,7 +15,9 @@
 #include <linux/atomic.h>
 #include <linux/bitops.h>
 #include <linux/debugfs.h>
+#include <linux/instruction_pointer.h>
 #include <linux/printk.h>
+#include <linux/seq_file.h>
 
 #include "msvm_inject.h"
 
@@ -46,6 +50,7 @@ static_assert(ARRAY_SIZE(msvm_mutation_names) == MSVM_MUTATIONS);
 /* One flag each, not a mask: debugfs has files for booleans. */
 static bool msvm_mutations[MSVM_MUTATIONS];
 static atomic_t msvm_inject_alloc;
+static atomic_t msvm_inject_fresh;
 static atomic_t msvm_inject_allocs;
 static atomic_t msvm_inject_walk;
 
@@ -56,12 +61,69 @@ bool msvm_mutated(enum msvm_mutation mutation)
 	return READ_ONCE(msvm_mutations[mutation]);
 }
 
+/* More than there are. */
+#define MSVM_SITES	128
+
+/* Places that allocate, in the order in which they first did. */
+static struct msvm_site {
+	atomic_long_t ip;
+	atomic_t allocs;
+	atomic_t failed;
+} msvm_sites[MSVM_SITES];
+
+/* The entry of a place, taken if it has none yet; NULL: there are too many. */
+static struct msvm_site *msvm_site_of(unsigned long ip)
+{
+	struct msvm_site *site;
+	long old;
+
+	for (site = msvm_sites; site < msvm_sites + MSVM_SITES; site++) {
+		old = atomic_long_read(&site->ip);
+		if (!old)
+			old = atomic_long_cmpxchg(&site->ip, 0, ip) ?: ip;
+		if (old == ip)
+			return site;
+	}
+	return NULL;
+}
+
+static int msvm_sites_show(struct seq_file *m, void *unused)
+{
+	struct msvm_site *site;
+	long ip;
+
+	for (site = msvm_sites; site < msvm_sites + MSVM_SITES; site++) {
+		ip = atomic_long_read(&site->ip);
+		if (!ip)
+			break;
+		seq_printf(m, "%pS %d %d\n", (void *)ip,
+			   atomic_read(&site->allocs),
+			   atomic_read(&site->failed));
+	}
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(msvm_sites);
+
 /* Must this allocation fail? Any context. */
 bool msvm_fail_alloc(void)
 {
+	struct msvm_site *site = msvm_site_of(_RET_IP_);
+	bool fail;
+
 	atomic_inc(&msvm_inject_allocs);
-	return atomic_add_unless(&msvm_inject_alloc, -1, 0) &&
+	fail = atomic_add_unless(&msvm_inject_alloc, -1, 0) &&
 	       !atomic_read(&msvm_inject_alloc);
+	if (site) {
+		int fresh = atomic_read(&msvm_inject_fresh);
+
+		/* Only one of those that come at the same time. */
+		if (!fail && fresh && atomic_read(&site->failed) < fresh)
+			fail = atomic_cmpxchg(&msvm_inject_fresh, fresh,
+					      0) == fresh;
+		atomic_inc(&site->allocs);
+		atomic_add(fail, &site->failed);
+	}
+	return fail;
 }
 
 /* Must this walk be thrown away? Any context. */
@@ -78,6 +140,8 @@ void msvm_inject_init(struct dentry *parent)
 
 	debugfs_create_atomic_t("alloc", 0600, dir, &msvm_inject_alloc);
 	debugfs_create_atomic_t("allocs", 0600, dir, &msvm_inject_allocs);
+	debugfs_create_atomic_t("fresh", 0600, dir, &msvm_inject_fresh);
+	debugfs_create_file("sites", 0400, dir, NULL, &msvm_sites_fops);
 	debugfs_create_atomic_t("walk", 0600, dir, &msvm_inject_walk);
 
 	dir = debugfs_create_dir("mutate", parent);
