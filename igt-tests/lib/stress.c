@@ -52,7 +52,8 @@ void stress_note(struct stress *s, const char *fmt, ...)
 	vsnprintf(line + n, size - n, fmt, args);
 	va_end(args);
 	if (getenv("MSVM_TRACE"))
-		fprintf(stderr, "%s\n", line);
+		fprintf(stderr, "%lld %s\n", (long long)vsvm_now() / 1000000,
+			line);
 }
 
 void stress_fail(struct stress *s, const char *fmt, ...)
@@ -75,6 +76,43 @@ void stress_fail(struct stress *s, const char *fmt, ...)
 	__builtin_unreachable();
 }
 
+/* Of all runs. */
+static unsigned int verbs[STRESS_VERBS];
+
+void stress_verb(enum stress_verb verb)
+{
+	verbs[verb]++;
+}
+
+/* How often each was done; @all_needed: at least once. */
+void stress_verbs_print(bool all_needed)
+{
+#define NAME(name) #name,
+	static const char * const names[] = {
+		FOR_STRESS_VERBS(NAME) FOR_STRESS_VRAM_VERBS(NAME)
+	};
+	int i;
+
+	for (i = 0; i < STRESS_VERBS; i++)
+		igt_info("%8u %s\n", verbs[i], names[i]);
+	for (i = 0; all_needed && i < STRESS_VERBS; i++)
+		igt_assert_f(verbs[i], "never done: %s\n", names[i]);
+}
+
+static void forget_memory(struct stress *s)
+{
+	stress_model_fini(s);
+	if (s->results)
+		munmap(s->results, SZ_4K);
+	if (s->flags)
+		munmap(s->flags, SZ_4K);
+	if (s->out)
+		munmap(s->out, STRESS_OUT_PAGES * SZ_4K);
+	s->results = NULL;
+	s->flags = NULL;
+	s->out = NULL;
+}
+
 /* What this or a failed run left behind. */
 void stress_clean(struct stress *s)
 {
@@ -90,24 +128,27 @@ void stress_clean(struct stress *s)
 	}
 	memset(s->children, 0, sizeof(s->children));
 	memset(s->jobs, 0, sizeof(s->jobs));
-	vsvm_set_close(&s->set);
-	stress_model_fini(s);
-	if (s->results)
-		munmap(s->results, SZ_4K);
-	if (s->out)
-		munmap(s->out, STRESS_OUT_PAGES * SZ_4K);
-	s->results = NULL;
-	s->out = NULL;
+	memset(s->nr_kept, 0, sizeof(s->nr_kept));
+	if (s->kind != STRESS_GPUS_PLAIN)
+		stress_vram_close(s);
+	else
+		vsvm_set_close(&s->set);
+	forget_memory(s);
 }
 
 static void start(struct stress *s, const char *subtest, int gpus,
-		  uint32_t layout, uint64_t seed, unsigned int steps)
+		  uint32_t layout, enum stress_gpus kind, uint64_t seed,
+		  unsigned int steps)
 {
 	struct drm_vsvm_query q = { .param = DRM_VSVM_PARAM_NUM_ENGINES };
 	int i;
 
 	stress_clean(s);
-	vsvm_set_open(&s->set, gpus, layout);
+	s->kind = kind;
+	if (kind == STRESS_GPUS_PLAIN)
+		vsvm_set_open(&s->set, gpus, layout);
+	else
+		stress_vram_open(s, gpus);
 	igt_assert_eq(vsvm_ioctl(s->set.fd[0], DRM_IOCTL_VSVM_QUERY, &q), 0);
 	s->engines = q.value;
 	s->subtest = subtest;
@@ -116,27 +157,34 @@ static void start(struct stress *s, const char *subtest, int gpus,
 	s->step = 0;
 	s->steps = steps;
 	s->nr_log = 0;
+	s->nr_pack = 0;
 	s->nr_jobs = 0;
 	s->nr_failed = 0;
-	for (i = 0; i < gpus; i++)
+	for (i = 0; i < gpus; i++) {
 		s->joined[i] = true;
+		s->plugged[i] = true;
+	}
 	s->results = anon(SZ_4K);
+	s->flags = anon(SZ_4K);
 	s->out = anon(STRESS_OUT_PAGES * SZ_4K);
 	stress_model_init(s);
 }
 
 /* Run @steps steps from @seed. */
 void stress_run(struct stress *s, const char *subtest, int gpus,
-		uint32_t layout, uint64_t seed, unsigned int steps)
+		uint32_t layout, enum stress_gpus kind, uint64_t seed,
+		unsigned int steps)
 {
 	int64_t begin = vsvm_now();
 
 	igt_info("seed %llu, %u steps\n", (unsigned long long)seed, steps);
-	start(s, subtest, gpus, layout, seed, steps);
+	start(s, subtest, gpus, layout, kind, seed, steps);
 	stress_chaos_start(s);
 	for (s->step = 1; s->step <= steps; s->step++) {
 		if (!(s->step % 250))
 			stress_check_all(s);
+		else if (kind != STRESS_GPUS_PLAIN && stress_below(s, 100) < 25)
+			stress_vram_op(s);
 		else if (stress_below(s, 100) < 45)
 			stress_job_new(s);
 		else if (stress_below(s, 100) < 25)
@@ -149,5 +197,10 @@ void stress_run(struct stress *s, const char *subtest, int gpus,
 	igt_info("%u steps, %u jobs, %u of them failed as they had to, %lld ms\n",
 		 steps, s->nr_jobs, s->nr_failed,
 		 (long long)(vsvm_now() - begin) / 1000000);
+	if (kind != STRESS_GPUS_PLAIN) {
+		stress_chaos_stop();
+		forget_memory(s);
+		stress_vram_end(s);
+	}
 	stress_clean(s);
 }

@@ -89,6 +89,7 @@ struct stress_span {
 /**
  * struct stress_job - A job under way, and how it must end.
  * @active: It is under way.
+ * @waits: It waits for a value that a GPU has still to write.
  * @gpu: GPU it was given to.
  * @id: Its number.
  * @step: Step that made it.
@@ -105,6 +106,7 @@ struct stress_span {
  */
 struct stress_job {
 	bool active;
+	bool waits;
 	int gpu;
 	uint64_t id;
 	unsigned int step;
@@ -120,6 +122,42 @@ struct stress_job {
 	uint64_t expect[STRESS_MAX_CMDS + 1];
 };
 
+/*
+ * What a stress does, each counted. FOR_STRESS_VERBS(X) is X(NAME) for all of them;
+ * those of device memory need GPUs that have some.
+ */
+#define FOR_STRESS_VERBS(X) \
+	X(JOB) X(FULL_CHECK) X(MUNMAP) X(MMAP) X(PROTECT) X(UNPROTECT) X(HEAL) \
+	X(MREMAP) X(DONTNEED) X(ADVISE) X(CPU_WRITE) X(CPU_READ) X(MLOCK) \
+	X(TRUNCATE) X(PUNCH) X(FORK_EXIT) X(FORK_CHILD) X(LEAVE) X(JOIN)
+#define FOR_STRESS_VRAM_VERBS(X) \
+	X(TO_GPU) X(TO_SYSTEM) X(MOVE_RESULTS) X(PREFETCH) X(WAIT_VALUE) \
+	X(KEEP) X(KEEP_FAILS) X(UNKEEP) X(LIMIT) X(RESET) X(DROP) X(UNPLUG) \
+	X(UNPLUG_BUSY) X(PLUG) X(DESTROY_BUSY) X(PLACEMENT) X(EVICT_TO) \
+	X(FAIL_COPY) X(FREE) X(EVICTION)
+
+#define STRESS_VERB(name) STRESS_VERB_##name,
+enum stress_verb {
+	FOR_STRESS_VERBS(STRESS_VERB)
+	FOR_STRESS_VRAM_VERBS(STRESS_VERB)
+	STRESS_VERBS
+};
+
+/* What kind of GPUs a run has. */
+enum stress_gpus {
+	/* Those that the guest has. */
+	STRESS_GPUS_PLAIN,
+	/* With little memory each, that no other reaches. */
+	STRESS_GPUS_VRAM,
+	/* That all others reach. */
+	STRESS_GPUS_PEERS,
+	/* Sizes, neighbours and ways of faulting that differ. */
+	STRESS_GPUS_MIXED,
+};
+
+/* Most intervals kept mapped for a GPU at a time. */
+#define STRESS_MAX_KEPT	2
+
 struct stress_child {
 	pid_t pid;
 	int go;
@@ -128,7 +166,13 @@ struct stress_child {
 /**
  * struct stress - One run.
  * @set: The GPUs.
+ * @kind: What kind of GPUs they are.
  * @joined: GPUs that have a VM now.
+ * @plugged: GPUs that there are now.
+ * @kept: Intervals kept mapped for each GPU.
+ * @nr_kept: Numbers of them.
+ * @pack: Verbs of device memory that come next.
+ * @nr_pack: Number of them.
  * @engines: Engines of each GPU.
  * @seed: What all decisions come from.
  * @random: State of the generator.
@@ -142,6 +186,7 @@ struct stress_child {
  * @jobs: Jobs under way.
  * @children: Children that look at their copy later.
  * @results: Results of all jobs.
+ * @flags: A value for each job, that it may wait for.
  * @out: Buffer that GPUs copy to for checking.
  * @log: The last operations.
  * @nr_log: Number of operations logged.
@@ -150,7 +195,13 @@ struct stress_child {
  */
 struct stress {
 	struct vsvm_set set;
+	enum stress_gpus kind;
 	bool joined[VSVM_MAX_SET];
+	bool plugged[VSVM_MAX_SET];
+	struct stress_span kept[VSVM_MAX_SET][STRESS_MAX_KEPT];
+	int nr_kept[VSVM_MAX_SET];
+	unsigned char pack[64];
+	unsigned int nr_pack;
 	unsigned int engines;
 	uint64_t seed;
 	uint64_t random;
@@ -164,6 +215,7 @@ struct stress {
 	struct stress_job jobs[STRESS_MAX_JOBS];
 	struct stress_child children[STRESS_MAX_CHILDREN];
 	uint64_t *results;
+	uint64_t *flags;
 	char *out;
 	char log[STRESS_LOG][160];
 	unsigned int nr_log;
@@ -175,7 +227,7 @@ struct stress {
 
 /* stress.c */
 void stress_run(struct stress *s, const char *subtest, int gpus, uint32_t layout,
-		uint64_t seed, unsigned int steps);
+		enum stress_gpus kind, uint64_t seed, unsigned int steps);
 void stress_clean(struct stress *s);
 uint64_t stress_random(struct stress *s);
 unsigned int stress_below(struct stress *s, unsigned int n);
@@ -184,6 +236,8 @@ void stress_note(struct stress *s, const char *fmt, ...)
 void stress_fail(struct stress *s, const char *fmt, ...)
 	__attribute__((noreturn, format(printf, 2, 3)));
 int stress_gpu(struct stress *s);
+void stress_verb(enum stress_verb verb);
+void stress_verbs_print(bool all_needed);
 
 #define stress_check(s, expr, ...) \
 	do { \
@@ -208,11 +262,20 @@ void stress_job_new(struct stress *s);
 void stress_job_wait(struct stress *s, struct stress_job *job);
 void stress_job_wait_any(struct stress *s);
 void stress_job_wait_gpu(struct stress *s, int gpu);
+void stress_job_abandon_gpu(struct stress *s, int gpu);
+int stress_job_sync(struct stress *s, int gpu, struct drm_vsvm_cmd cmd);
 int stress_jobs_active(struct stress *s);
 
 /* stress_mm.c */
 void stress_mm_op(struct stress *s);
 void stress_children_end(struct stress *s);
+
+/* stress_vram.c */
+void stress_vram_open(struct stress *s, int gpus);
+void stress_vram_close(struct stress *s);
+void stress_vram_op(struct stress *s);
+void stress_vram_end(struct stress *s);
+void stress_vram_check(struct stress *s);
 
 /* stress_check.c */
 void stress_check_cpu(struct stress *s, const struct stress_span *span);
@@ -222,6 +285,8 @@ void stress_check_all(struct stress *s);
 /* stress_chaos.c */
 void stress_chaos_start(struct stress *s);
 void stress_chaos_stop(void);
+void stress_chaos_pause(void);
+void stress_chaos_resume(void);
 void stress_system_prepare(void);
 void stress_system_restore(void);
 

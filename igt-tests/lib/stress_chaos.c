@@ -28,6 +28,8 @@
 static pthread_t threads[3];
 static int nr_threads;
 static atomic_bool stop;
+/* Held while a thread does something, and by who wants none of it. */
+static pthread_rwlock_t quiet = PTHREAD_RWLOCK_INITIALIZER;
 static atomic_uint nr_island, nr_place, nr_fork;
 static char old_hugepages[32];
 static bool swapping;
@@ -63,6 +65,7 @@ static void *islands(void *data)
 		}
 		addr = stress_addr(v, p);
 		atomic_fetch_add(&nr_island, 1);
+		pthread_rwlock_rdlock(&quiet);
 		switch (below(&state, 8)) {
 		case 0:
 			munmap(addr, SZ_4K);
@@ -85,6 +88,7 @@ static void *islands(void *data)
 				 0) == addr)
 				memset(addr, 0x55, SZ_4K);
 		}
+		pthread_rwlock_unlock(&quiet);
 		breathe();
 	}
 	return NULL;
@@ -111,9 +115,11 @@ static void *places(void *data)
 		if (!below(&state, 100) && compact >= 0 &&
 		    write(compact, "1", 1) < 0)
 			break;
+		pthread_rwlock_rdlock(&quiet);
 		/* May well be impossible there. */
 		madvise(stress_addr(v, p), n * SZ_4K,
 			kinds[below(&state, 4)]);
+		pthread_rwlock_unlock(&quiet);
 		breathe();
 	}
 	if (compact >= 0)
@@ -163,6 +169,17 @@ void stress_chaos_stop(void)
 		pthread_join(threads[--nr_threads], NULL);
 	igt_info("background: %u at neighbours, %u at places, %u forks\n",
 		 nr_island, nr_place, nr_fork);
+}
+
+/* Until told otherwise, the background leaves memory alone. */
+void stress_chaos_pause(void)
+{
+	pthread_rwlock_wrlock(&quiet);
+}
+
+void stress_chaos_resume(void)
+{
+	pthread_rwlock_unlock(&quiet);
 }
 
 static bool file_write(const char *path, const char *text)

@@ -75,7 +75,9 @@ void stress_check_all(struct stress *s)
 	int i, gpu = stress_gpu(s);
 
 	stress_note(s, "full check by GPU %d", gpu);
+	stress_verb(STRESS_VERB_FULL_CHECK);
 	stress_job_wait_gpu(s, -1);
+	stress_vram_check(s);
 	for (i = 0; i < s->nr_views; i++) {
 		struct stress_span span = {
 			.view = &s->views[i], .n = s->views[i].pages,

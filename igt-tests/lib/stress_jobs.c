@@ -8,6 +8,7 @@
 
 #include "igt_compat.h"
 #include "stress.h"
+#include "vram.h"
 
 /* Not what a job would write. */
 #define STRESS_UNTOUCHED 0xdeadbeefcafef00dULL
@@ -211,6 +212,23 @@ static bool job_chase(struct stress *s, struct stress_job *job,
 	return true;
 }
 
+/*
+ * A hint, so its memory need not be there, and may be anybody's: it counts as no
+ * use of it.
+ */
+static bool job_prefetch(struct stress *s, struct drm_vsvm_cmd *c)
+{
+	struct stress_span span = stress_span(s, 1024);
+	int to = stress_below(s, s->set.n + 1) - 1;
+
+	if (to >= 0 && !s->plugged[to])
+		return false;
+	*c = vram_prefetch(&s->set, stress_addr(span.view, span.first),
+			   span.n * SZ_4K, to);
+	stress_verb(STRESS_VERB_PREFETCH);
+	return true;
+}
+
 static void job_command(struct stress *s, struct stress_job *job)
 {
 	static const unsigned char ops[] = {
@@ -228,7 +246,12 @@ static void job_command(struct stress *s, struct stress_job *job)
 
 	memset(c, 0, sizeof(*c));
 	c->op = ops[stress_below(s, sizeof(ops))];
+	if (s->kind != STRESS_GPUS_PLAIN && !stress_below(s, 8))
+		c->op = DRM_VSVM_OP_PREFETCH;
 	switch (c->op) {
+	case DRM_VSVM_OP_PREFETCH:
+		ok = job_prefetch(s, c);
+		break;
 	case DRM_VSVM_OP_COPY:
 		ok = job_copy(s, job, c);
 		break;
@@ -294,6 +317,14 @@ void stress_job_new(struct stress *s)
 	job->step = s->step;
 	job->n = 0;
 	job->nr_spans = 0;
+	job->waits = s->kind != STRESS_GPUS_PLAIN && !stress_below(s, 6);
+	if (job->waits) {
+		s->flags[slot] = 0;
+		job->cmds[job->n] = vsvm_wait_value(&s->flags[slot], 8, s->step);
+		/* It is given what it waits for some steps later. */
+		job->cmds[job->n++].timeout_ns = 0;
+		want = want < STRESS_MAX_CMDS ? want : STRESS_MAX_CMDS - 1;
+	}
 	for (i = 0; i < want; i++)
 		job_command(s, job);
 	if (!job->n)
@@ -310,7 +341,8 @@ void stress_job_new(struct stress *s)
 			job->expect[i] = STRESS_UNTOUCHED;
 
 	exec.vm_id = s->set.vm[job->gpu];
-	exec.engine = stress_below(s, s->engines);
+	/* What releases those that wait goes to engine 1. */
+	exec.engine = job->waits ? 0 : stress_below(s, s->engines);
 	exec.num_cmds = job->n;
 	exec.cmds = to_u64(job->cmds);
 	if (stress_below(s, 2)) {
@@ -327,6 +359,7 @@ void stress_job_new(struct stress *s)
 	job->active = true;
 	for (i = 0; i < job->nr_spans; i++)
 		span_count(&job->spans[i], 1);
+	stress_verb(STRESS_VERB_JOB);
 	s->nr_jobs++;
 	s->nr_failed += !!job->status;
 }
@@ -380,6 +413,80 @@ static void job_compare(struct stress *s, const struct stress_job *job,
 			     (unsigned long long)job->expect[i]);
 }
 
+/* Have a GPU do one thing now, besides its jobs. Return: how that ended. */
+int stress_job_sync(struct stress *s, int gpu, struct drm_vsvm_cmd cmd)
+{
+	struct drm_vsvm_exec exec = {
+		.vm_id = s->set.vm[gpu], .engine = 1, .num_cmds = 1,
+		.cmds = to_u64(&cmd),
+	};
+	struct drm_vsvm_wait w = {
+		.vm_id = s->set.vm[gpu], .timeout_ns = vsvm_deadline(60),
+	};
+	int ret;
+
+	ret = vsvm_ioctl(s->set.fd[gpu], DRM_IOCTL_VSVM_EXEC, &exec);
+	stress_check(s, !ret, "exec: %s\n", strerror(-ret));
+	w.job_id = exec.job_id;
+	ret = vsvm_ioctl(s->set.fd[gpu], DRM_IOCTL_VSVM_WAIT, &w);
+	stress_check(s, !ret, "waiting for GPU %d, command %u: %s\n", gpu,
+		     cmd.op, strerror(-ret));
+	return w.status;
+}
+
+/* Jobs of a GPU that wait for a value get it, from any GPU. */
+static void release_gpu(struct stress *s, int gpu)
+{
+	int i, by, err;
+
+	for (i = 0; i < STRESS_MAX_JOBS; i++) {
+		struct stress_job *job = &s->jobs[i];
+
+		if (!job->active || !job->waits || job->gpu != gpu)
+			continue;
+		by = stress_gpu(s);
+		stress_note(s, "GPU %d releases the job of step %u on GPU %d",
+			    by, job->step, gpu);
+		err = stress_job_sync(s, by,
+				      vsvm_store(&s->flags[i], 8, job->step));
+		stress_check(s, !err, "a store to a flag: %s\n", strerror(-err));
+		job->waits = false;
+		stress_verb(STRESS_VERB_WAIT_VALUE);
+	}
+}
+
+/*
+ * The VM of a GPU is gone with all its jobs. How far they came nobody knows, so what
+ * they may have written is written anew.
+ */
+void stress_job_abandon_gpu(struct stress *s, int gpu)
+{
+	uint64_t value = stress_random(s);
+	unsigned int p;
+	int i, k;
+
+	for (i = 0; i < STRESS_MAX_JOBS; i++) {
+		struct stress_job *job = &s->jobs[i];
+
+		if (!job->active || job->gpu != gpu)
+			continue;
+		job->active = false;
+		for (k = 0; k < job->nr_spans; k++) {
+			struct stress_span *span = &job->spans[k];
+			struct stress_view *v = span->view;
+
+			span_count(span, -1);
+			for (p = span->first; span->write &&
+			     p < span->first + span->n; p++) {
+				if (stress_access(v, p, true))
+					continue;
+				memset(stress_shadow(v, p), value + p, SZ_4K);
+				memset(stress_addr(v, p), value + p, SZ_4K);
+			}
+		}
+	}
+}
+
 void stress_job_wait(struct stress *s, struct stress_job *job)
 {
 	struct drm_vsvm_wait w = {
@@ -388,6 +495,7 @@ void stress_job_wait(struct stress *s, struct stress_job *job)
 	};
 	int i;
 
+	release_gpu(s, job->gpu);
 	stress_note(s, "wait for the job of step %u", job->step);
 	i = vsvm_ioctl(s->set.fd[job->gpu], DRM_IOCTL_VSVM_WAIT, &w);
 	stress_check(s, !i, "waiting for the job of step %u on GPU %d: %s\n",

@@ -42,6 +42,7 @@ static void op_munmap(struct stress *s)
 
 	if (!stress_span_idle(&span, false))
 		return;
+	stress_verb(STRESS_VERB_MUNMAP);
 	note_span(s, "munmap", &span);
 	stress_check(s, !munmap(stress_addr(span.view, span.first),
 				span.n * SZ_4K),
@@ -66,6 +67,7 @@ static void op_mmap(struct stress *s)
 
 	if (!stress_span_idle(&span, true))
 		return;
+	stress_verb(STRESS_VERB_MMAP);
 	note_span(s, "mmap", &span);
 	stress_map(s, &span, map_from(s, &span), PROT_READ | PROT_WRITE);
 }
@@ -78,6 +80,7 @@ static void op_mprotect(struct stress *s, bool up)
 
 	if (!present(&span) || !stress_span_idle(&span, false))
 		return;
+	stress_verb(up ? STRESS_VERB_UNPROTECT : STRESS_VERB_PROTECT);
 	note_span(s, up ? "mprotect up" : "mprotect down", &span);
 	stress_check(s, !mprotect(stress_addr(span.view, span.first),
 				  span.n * SZ_4K, prot),
@@ -103,6 +106,7 @@ static void op_heal(struct stress *s)
 			i += v->unit;
 		if (!stress_span_idle(&span, false))
 			continue;
+		stress_verb(STRESS_VERB_HEAL);
 		note_span(s, "mmap again", &span);
 		stress_map(s, &span, span.first, PROT_READ | PROT_WRITE);
 	}
@@ -139,6 +143,7 @@ static void op_mremap(struct stress *s)
 		return;
 	if (!stress_span_idle(&to, true))
 		return;
+	stress_verb(STRESS_VERB_MREMAP);
 	note_span(s, "mremap from", &from);
 	note_span(s, "mremap to", &to);
 	p = mremap(stress_addr(v, from.first), from.n * SZ_4K, from.n * SZ_4K,
@@ -165,6 +170,7 @@ static void op_dontneed(struct stress *s)
 
 	if (!present(&span) || !stress_span_idle(&span, true))
 		return;
+	stress_verb(STRESS_VERB_DONTNEED);
 	note_span(s, "MADV_DONTNEED", &span);
 	stress_check(s, !madvise(addr, span.n * SZ_4K, MADV_DONTNEED),
 		     "MADV_DONTNEED: %s\n", strerror(errno));
@@ -192,6 +198,7 @@ static void op_advise(struct stress *s)
 	int i = stress_below(s, sizeof(kinds) / sizeof(kinds[0]));
 	struct stress_span span = stress_span(s, 2048);
 
+	stress_verb(STRESS_VERB_ADVISE);
 	note_span(s, kinds[i].name, &span);
 	/* May well be impossible there. */
 	madvise(stress_addr(span.view, span.first), span.n * SZ_4K,
@@ -207,6 +214,7 @@ static void op_cpu_write(struct stress *s)
 
 	if (!stress_span_idle(&span, true))
 		return;
+	stress_verb(STRESS_VERB_CPU_WRITE);
 	note_span(s, "CPU write", &span);
 	for (p = span.first; p < span.first + span.n; p++) {
 		if (stress_access(v, p, true))
@@ -226,6 +234,7 @@ static void op_cpu_read(struct stress *s)
 {
 	struct stress_span span = stress_span(s, 512);
 
+	stress_verb(STRESS_VERB_CPU_READ);
 	stress_check_cpu(s, &span);
 }
 
@@ -241,6 +250,7 @@ static void op_mlock(struct stress *s)
 	/* Locking takes pages in; no job sees that. */
 	if (!span.n)
 		return;
+	stress_verb(STRESS_VERB_MLOCK);
 	note_span(s, "mlock", &span);
 	stress_check(s, !mlock(stress_addr(span.view, span.first),
 			       span.n * SZ_4K), "mlock: %s\n", strerror(errno));
@@ -275,6 +285,7 @@ static void op_truncate(struct stress *s)
 	low = pages < b->file_pages ? pages : b->file_pages;
 	if (!file_idle(b, low, b->pages - low))
 		return;
+	stress_verb(STRESS_VERB_TRUNCATE);
 	stress_note(s, "truncate %s from %u to %u pages", v->name,
 		    b->file_pages, pages);
 	stress_check(s, !ftruncate(b->fd, pages * SZ_4K), "ftruncate: %s\n",
@@ -292,6 +303,7 @@ static void op_punch(struct stress *s)
 
 	if (b->kind != STRESS_SHARED || !file_idle(b, span.first, span.n))
 		return;
+	stress_verb(STRESS_VERB_PUNCH);
 	note_span(s, "punch", &span);
 	stress_check(s, !fallocate(b->fd, FALLOC_FL_PUNCH_HOLE |
 				   FALLOC_FL_KEEP_SIZE, span.first * SZ_4K,
@@ -305,6 +317,7 @@ static void op_fork_exit(struct stress *s)
 	pid_t pid;
 	int status;
 
+	stress_verb(STRESS_VERB_FORK_EXIT);
 	stress_note(s, "fork, and exit");
 	pid = fork();
 	stress_check(s, pid >= 0, "fork: %s\n", strerror(errno));
@@ -380,6 +393,7 @@ static void op_fork_child(struct stress *s)
 	}
 	/* The copy is known only if nobody writes right now. */
 	stress_job_wait_gpu(s, -1);
+	stress_verb(STRESS_VERB_FORK_CHILD);
 	stress_note(s, "fork, a child stays");
 	stress_check(s, !pipe2(go, O_CLOEXEC), "pipe: %s\n", strerror(errno));
 	child->go = go[1];
@@ -395,17 +409,22 @@ static void op_rejoin(struct stress *s)
 {
 	int gpu = stress_below(s, s->set.n), others = 0, i, err;
 
+	if (!s->plugged[gpu])
+		return;
 	for (i = 0; i < s->set.n; i++)
 		others += s->joined[i] && i != gpu;
 	if (s->joined[gpu]) {
 		stress_job_wait_gpu(s, gpu);
+		stress_verb(STRESS_VERB_LEAVE);
 		stress_note(s, "GPU %d leaves", gpu);
 		err = vsvm_vm_destroy(s->set.fd[gpu], s->set.vm[gpu]);
 		stress_check(s, !err, "destroy: %s\n", strerror(-err));
 		s->joined[gpu] = false;
+		s->nr_kept[gpu] = 0;
 		if (others)
 			return;
 	}
+	stress_verb(STRESS_VERB_JOIN);
 	stress_note(s, "GPU %d joins", gpu);
 	s->set.vm[gpu] = vsvm_vm_create(s->set.fd[gpu], s->set.layout);
 	s->joined[gpu] = true;

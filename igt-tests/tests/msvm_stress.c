@@ -20,20 +20,29 @@ static const struct config {
 	const char *name;
 	int gpus;
 	uint32_t layout;
+	enum stress_gpus kind;
 } configs[] = {
-	{ "stress-1gpu", 1, DRM_VSVM_VM_LAYOUT_MSVM },
-	{ "stress-4gpu", 4, DRM_VSVM_VM_LAYOUT_MSVM },
-	{ "stress-8gpu", 8, DRM_VSVM_VM_LAYOUT_MSVM },
-	{ "stress-1to1-2gpu", 2, DRM_VSVM_VM_LAYOUT_1TO1 },
+	{ "stress-vram-4gpu", 4, DRM_VSVM_VM_LAYOUT_MSVM, STRESS_GPUS_VRAM },
+	{ "stress-1gpu", 1, DRM_VSVM_VM_LAYOUT_MSVM, STRESS_GPUS_PLAIN },
+	{ "stress-mixed-8gpu", 8, DRM_VSVM_VM_LAYOUT_MSVM, STRESS_GPUS_MIXED },
+	{ "stress-4gpu", 4, DRM_VSVM_VM_LAYOUT_MSVM, STRESS_GPUS_PLAIN },
+	{ "stress-peers-4gpu", 4, DRM_VSVM_VM_LAYOUT_MSVM, STRESS_GPUS_PEERS },
+	{ "stress-8gpu", 8, DRM_VSVM_VM_LAYOUT_MSVM, STRESS_GPUS_PLAIN },
+	{ "stress-vram-1gpu", 1, DRM_VSVM_VM_LAYOUT_MSVM, STRESS_GPUS_VRAM },
+	{ "stress-1to1-2gpu", 2, DRM_VSVM_VM_LAYOUT_1TO1, STRESS_GPUS_PLAIN },
 };
 
 #define NUM_CONFIGS (sizeof(configs) / sizeof(configs[0]))
 
-static unsigned int steps(void)
+/* Where memory moves a step takes some times longer. */
+static unsigned int steps(const struct config *c)
 {
+	unsigned int n;
+
 	if (ops)
 		return ops;
-	return minutes ? vsvm_scale(3000, 600) : vsvm_scale(700, 150);
+	n = minutes ? vsvm_scale(1000, 300) : vsvm_scale(700, 150);
+	return c->kind == STRESS_GPUS_PLAIN ? n : n / 4;
 }
 
 /* One seed after the other, each with all numbers of GPUs. */
@@ -45,12 +54,14 @@ static void soak(void)
 
 	for (i = 0; vsvm_now() < end; i++) {
 		c = &configs[i % NUM_CONFIGS];
-		stress_run(&stress, c->name, c->gpus, c->layout,
-			   seed + i / NUM_CONFIGS, steps());
+		stress_run(&stress, c->name, c->gpus, c->layout, c->kind,
+			   seed + i / NUM_CONFIGS, steps(c));
 	}
 	igt_info("%u runs, seeds from %llu to %llu\n", i,
 		 (unsigned long long)seed,
 		 (unsigned long long)(seed + (i - 1) / NUM_CONFIGS));
+	/* A round of all kinds of GPUs. */
+	stress_verbs_print(minutes >= (unsigned int)vsvm_scale(1, 10));
 }
 
 static uint64_t number(const char *text)
@@ -102,6 +113,7 @@ static const char help[] =
 	"  --seed N\tfirst seed (1); also MSVM_SEED\n"
 	"  MSVM_OPS=N\tsteps of a run\n"
 	"  MSVM_MINUTES=N\tonly subtest soak: successive seeds for so long\n"
+	"  MSVM_HUGE=1\tGPUs' memory takes huge pages as one (Linux 7.3 has a bug there)\n"
 	"  MSVM_TRACE=1\tprint each operation before it is made\n";
 
 igt_main_args("", options, help, option, NULL)
@@ -118,7 +130,8 @@ igt_main_args("", options, help, option, NULL)
 		igt_describe("random operations of GPUs and of the process");
 		igt_subtest(configs[i].name)
 			stress_run(&stress, configs[i].name, configs[i].gpus,
-				   configs[i].layout, seed, steps());
+				   configs[i].layout, configs[i].kind, seed,
+				   steps(&configs[i]));
 	}
 	if (minutes) {
 		igt_describe("the same with one seed after the other");
