@@ -18,8 +18,6 @@
 #include "vram.h"
 
 #define EVICT_TO_PEERS "/sys/module/drm_msvm/parameters/evict_to_peers"
-/* Huge pages in GPUs' memory, see there: not while processes fork all the time. */
-#define HUGE_MOVES "/sys/module/drm_msvm/parameters/huge_moves"
 /* Largest memory of a GPU, MiB. */
 #define MAX_MIB 4
 
@@ -33,7 +31,7 @@ void stress_vram_open(struct stress *s, int gpus)
 
 	gpus_remove();
 	igt_assert(vsvm_placement("first-touch"));
-	file_write(HUGE_MOVES, getenv("MSVM_HUGE") ? "Y" : "N");
+	vsvm_huge_moves(getenv("MSVM_HUGE"));
 	s->set.n = 0;
 	s->set.layout = DRM_VSVM_VM_LAYOUT_MSVM;
 	for (i = 0; i < gpus; i++) {
@@ -65,7 +63,7 @@ void stress_vram_close(struct stress *s)
 	gpus_remove();
 	vsvm_placement("system");
 	file_write(EVICT_TO_PEERS, "N");
-	file_write(HUGE_MOVES, "Y");
+	vsvm_huge_moves(false);
 	s->kind = STRESS_GPUS_PLAIN;
 }
 
