@@ -4,9 +4,9 @@
  * to system memory.
  *
  * The kernel moves all pages of an interval or none, anonymous ones only, and in
- * pieces of one page or of a huge page. What can't be moved at once is tried in
- * smaller intervals, and then left where it is. No lock is held against the CPU
- * side: if that gets in between, the move fails and the pages stay valid.
+ * pieces of one page, or of a huge page if so wanted. What can't be moved at once is
+ * tried in smaller intervals, and then left where it is. No lock is held against the
+ * CPU side: if that gets in between, the move fails and the pages stay valid.
  */
 #include <linux/hmm.h>
 #include <linux/hugetlb.h>
