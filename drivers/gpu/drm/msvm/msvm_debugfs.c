@@ -118,6 +118,7 @@ static int msvm_info_show(struct seq_file *m, void *unused)
 	seq_printf(m, "ranges: %ld\n", atomic_long_read(&msvm->nr_ranges));
 	seq_printf(m, "notifiers: %ld\n",
 		   atomic_long_read(&msvm->nr_notifiers));
+	seq_printf(m, "userptrs: %u\n", msvm_userptrs_count(msvm));
 	seq_printf(m, "shards: %u\n", shards);
 	seq_printf(m, "shard_bytes: %lu\n",
 		   (unsigned long)DRM_MSVM_NOTIFIER_SIZE);
@@ -266,6 +267,13 @@ static const struct seq_operations msvm_ranges_sops = {
 };
 DEFINE_SEQ_ATTRIBUTE(msvm_ranges);
 
+static int msvm_userptrs_file_show(struct seq_file *m, void *unused)
+{
+	msvm_userptrs_show(m->private, m);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(msvm_userptrs_file);
+
 /* Make the directory of an address space. Errors leave it invisible, no more. */
 void msvm_debugfs_add(struct drm_msvm *msvm)
 {
@@ -278,6 +286,8 @@ void msvm_debugfs_add(struct drm_msvm *msvm)
 	debugfs_create_file("info", 0400, dir, msvm, &msvm_info_fops);
 	debugfs_create_file("members", 0400, dir, msvm, &msvm_members_fops);
 	debugfs_create_file("ranges", 0400, dir, msvm, &msvm_ranges_fops);
+	debugfs_create_file("userptrs", 0400, dir, msvm,
+			    &msvm_userptrs_file_fops);
 	debugfs_create_file("stats", 0400, dir, msvm, &msvm_stats_file_fops);
 }
 

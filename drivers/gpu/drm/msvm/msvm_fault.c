@@ -57,17 +57,21 @@ static bool msvm_fault_spurious(struct msvm_fault *fault,
 	return ok;
 }
 
-/* Map and bind from a valid walk. Notifier lock held for reading. */
-static int msvm_fault_commit(struct msvm_fault *fault,
-			     struct drm_msvm_range *range, int idx)
+/*
+ * Map and bind from a valid walk, for the member of entry @idx. Context: range
+ * mutex held, and the notifier lock for reading; addresses reserved. Return: 0,
+ * or the error of the mapping or of the driver.
+ */
+int msvm_range_commit(struct drm_msvm_range *range,
+		      struct drm_msvm_member *member, int idx)
 {
-	struct drm_msvm_member *member = fault->member;
 	struct drm_msvm_mapping mapping = {
 		.start = drm_gpusvm_range_start(&range->base),
 		.end = drm_gpusvm_range_end(&range->base),
 		.addrs = range->pages[idx].dma_addr,
 		.nents = range->nr_runs,
-		.writable = range->runs_writable,
+		.writable = range->runs_writable &&
+			    !range->entries[idx].read_only,
 	};
 	int err;
 
@@ -78,7 +82,10 @@ static int msvm_fault_commit(struct msvm_fault *fault,
 	if (err)
 		return err;
 
-	err = member->dev->ops->bind(member, &mapping);
+	if (range->is_userptr)
+		err = msvm_userptr_bind_pages(range, member->slot, &mapping);
+	else
+		err = member->dev->ops->bind(member, &mapping);
 	if (err) {
 		msvm_unmap_unbound(range, idx);
 		return err;
@@ -212,7 +219,7 @@ static int msvm_fault_serve(struct msvm_fault *fault,
 	    (fault->write && !range->runs_writable))
 		err = -EAGAIN;
 	else
-		err = msvm_fault_commit(fault, range, idx);
+		err = msvm_range_commit(range, member, idx);
 	drm_gpusvm_notifier_unlock(gpusvm);
 
 	if (err && err != -EAGAIN && msvm_mutated(MSVM_MUTATE_FAIL_ALL_SLOTS)) {
@@ -358,13 +365,36 @@ static int msvm_fault_try(struct msvm_fault *fault)
 	return err;
 }
 
+/* What follows may be overtaken by the CPU side. Any context. */
+void msvm_retry_begin(struct msvm_retry *retry)
+{
+	retry->deadline = jiffies + MSVM_FAULT_MAX_TIME;
+	retry->tries = 0;
+}
+
+/*
+ * It was: may it be tried again? Context: sleeps. Return: 0; -EBUSY: that was often
+ * and long enough; -EINTR.
+ */
+int msvm_retry(struct drm_msvm *msvm, struct msvm_retry *retry)
+{
+	msvm_stat_inc(msvm, MSVM_STAT_RETRIES);
+	if (++retry->tries >= MSVM_FAULT_MAX_TRIES &&
+	    time_after(jiffies, retry->deadline))
+		return -EBUSY;
+	if (fatal_signal_pending(current))
+		return -EINTR;
+	cond_resched();
+	return 0;
+}
+
 static int msvm_fault_loop(struct msvm_fault *fault)
 {
-	unsigned long deadline = jiffies + MSVM_FAULT_MAX_TIME;
 	struct drm_msvm_member *member = fault->member;
-	unsigned int tries = 0;
+	struct msvm_retry retry;
 	int err;
 
+	msvm_retry_begin(&retry);
 	for (;;) {
 		/* Pairs with WRITE_ONCE() in msvm_zap_wait(). */
 		if (READ_ONCE(member->wedged))
@@ -372,14 +402,9 @@ static int msvm_fault_loop(struct msvm_fault *fault)
 		err = msvm_fault_try(fault);
 		if (err != -EAGAIN)
 			return err;
-
-		msvm_stat_inc(member->msvm, MSVM_STAT_RETRIES);
-		if (++tries >= MSVM_FAULT_MAX_TRIES &&
-		    time_after(jiffies, deadline))
-			return -EBUSY;
-		if (fatal_signal_pending(current))
-			return -EINTR;
-		cond_resched();
+		err = msvm_retry(member->msvm, &retry);
+		if (err)
+			return err;
 	}
 }
 

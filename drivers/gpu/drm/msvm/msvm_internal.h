@@ -18,6 +18,7 @@
 
 #include <drm/drm_gpusvm.h>
 #include <drm/drm_msvm.h>
+#include <drm/drm_msvm_userptr.h>
 #include <drm/drm_pagemap.h>
 
 #include "msvm_inject.h"
@@ -33,7 +34,8 @@
  * 1. ``msvm_contexts_lock`` (mutex): which address spaces exist.
  * 2. context lock, &drm_msvm.lock (mutex): members and slots, creation of shards.
  * 3. shard lock, &msvm_shard.lock (mutex): drm_gpusvm's "driver lock". Ranges
- *    are inserted and removed under it. Never held across a walk.
+ *    are inserted and removed under it. Never held across a walk. For userptrs
+ *    the lock of &struct msvm_userptrs is in its place.
  * 4. range mutex, &drm_msvm_range.lock: one fault service per range at a time.
  *    A fault that sleeps for long (userfaultfd) sleeps with this lock only.
  *    Hence whoever holds a lock above it may only *try* it.
@@ -134,16 +136,21 @@ struct drm_msvm {
 	 * has a fault queue joins.
 	 */
 	struct msvm_fault_pool *pool;
+	/** @userptrs: Set once under @lock, with the first userptr. */
+	struct msvm_userptrs *userptrs;
 };
 
 /**
  * struct msvm_shard - A window of the address space with locks of its own.
  */
 struct msvm_shard {
-	/** @gpusvm: The kernel's ranges and notifier of this window. */
-	struct drm_gpusvm gpusvm;
-	/** @msvm: The address space. */
-	struct drm_msvm *msvm;
+	/* Of ranges and of userptrs alike: what their gpusvm leads to. */
+	struct_group_tagged(msvm_space, space,
+		/** @gpusvm: The kernel's ranges and notifier of this window. */
+		struct drm_gpusvm gpusvm;
+		/** @msvm: The address space. */
+		struct drm_msvm *msvm;
+	);
 	/** @start: First address of the window. */
 	unsigned long start;
 	/** @lock: The shard lock. */
@@ -169,6 +176,8 @@ struct msvm_shard {
 struct msvm_slot_entry {
 	/** @slot: Slot number or MSVM_SLOT_NONE; notifier lock. */
 	u8 slot;
+	/** @read_only: Never map it writable; range mutex. */
+	bool read_only;
 	/** @cap: Entries that dma_addr of the pages has room for; range mutex. */
 	u32 cap;
 };
@@ -203,6 +212,8 @@ struct drm_msvm_range {
 	u8 nr_slots;
 	/** @cap_slots: Entries they have room for; as @pages. */
 	u8 cap_slots;
+	/** @is_userptr: Part of a &struct drm_msvm_userptr, in no shard; constant. */
+	bool is_userptr;
 	/**
 	 * @seq: Overlapping invalidations so far; notifier lock. A walk is
 	 * good if this did not change since before it. mmu_interval_read_retry()
@@ -274,7 +285,7 @@ static inline struct msvm_shard *msvm_range_shard(struct drm_msvm_range *range)
 
 static inline struct drm_msvm *msvm_range_context(struct drm_msvm_range *range)
 {
-	return msvm_range_shard(range)->msvm;
+	return container_of(range->base.gpusvm, struct msvm_space, gpusvm)->msvm;
 }
 
 static inline unsigned long msvm_range_npages(struct drm_msvm_range *range)
@@ -317,6 +328,8 @@ bool msvm_shard_try_remove(struct msvm_shard *shard,
 /* msvm_range.c */
 int msvm_range_cache_init(void);
 void msvm_range_cache_exit(void);
+void msvm_range_init(struct drm_msvm_range *range);
+void msvm_range_fini(struct drm_msvm_range *range);
 struct drm_gpusvm_range *msvm_range_alloc(struct drm_gpusvm *gpusvm);
 void msvm_range_free(struct drm_gpusvm_range *base);
 struct drm_msvm_range *msvm_range_lookup(struct msvm_shard *shard,
@@ -331,7 +344,26 @@ int msvm_range_add_slot(struct drm_msvm_range *range,
 int msvm_range_find_slot(struct drm_msvm_range *range, u8 slot);
 void msvm_range_put(struct drm_msvm_range *range);
 
+/* msvm_member.c */
+void msvm_leave_ranges(struct drm_msvm_range **ranges, unsigned int nr,
+		       struct drm_msvm_member *member);
+
 /* msvm_fault.c */
+
+/**
+ * struct msvm_retry - How often something was tried.
+ * @deadline: When to give up, jiffies.
+ * @tries: Tries so far.
+ */
+struct msvm_retry {
+	unsigned long deadline;
+	unsigned int tries;
+};
+
+void msvm_retry_begin(struct msvm_retry *retry);
+int msvm_retry(struct drm_msvm *msvm, struct msvm_retry *retry);
+int msvm_range_commit(struct drm_msvm_range *range,
+		      struct drm_msvm_member *member, int idx);
 int msvm_fault_serve_for(struct msvm_fault_worker *worker,
 			 struct drm_msvm_member *member, u64 addr,
 			 enum drm_msvm_access access);
@@ -361,8 +393,25 @@ int msvm_keep_init(void);
 void msvm_keep_exit_module(void);
 void msvm_keep_invalidate(struct drm_msvm_member *member, unsigned long start,
 			  unsigned long end);
+void msvm_keep_quiesce(struct drm_msvm_member *member);
+void msvm_keep_recheck(struct drm_msvm_member *member);
+int msvm_keep_add(struct drm_msvm_member *member,
+		  struct drm_msvm_userptr_binding *binding);
+void msvm_keep_remove(struct drm_msvm_member *member,
+		      struct drm_msvm_userptr_binding *binding);
 void msvm_keep_stop(struct drm_msvm_member *member);
 void msvm_keep_free(struct drm_msvm_member *member);
+
+/* msvm_userptr.c */
+void msvm_userptrs_destroy(struct drm_msvm *msvm);
+void msvm_userptr_reset(struct drm_msvm_member *member);
+int msvm_userptr_revalidate(struct drm_msvm_userptr_binding *binding);
+u64 msvm_userptr_zap(struct drm_msvm_range *range, unsigned int slot);
+int msvm_userptr_bind_pages(struct drm_msvm_range *range, unsigned int slot,
+			    const struct drm_msvm_mapping *mapping);
+void msvm_userptr_quiesce(struct drm_msvm_range *range, unsigned int slot);
+void msvm_userptrs_show(struct drm_msvm *msvm, struct seq_file *m);
+unsigned int msvm_userptrs_count(struct drm_msvm *msvm);
 
 /* msvm_debugfs.c */
 void msvm_debugfs_init(void);

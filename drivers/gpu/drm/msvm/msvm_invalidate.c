@@ -36,18 +36,25 @@ static void msvm_range_zap(struct drm_msvm_range *range, unsigned int slot,
 	lockdep_assert_held_write(&range->base.gpusvm->notifier_lock);
 
 	/* A device without page faults must not come upon what is cleared. */
-	msvm_keep_invalidate(member, drm_gpusvm_range_start(&range->base),
-			     drm_gpusvm_range_end(&range->base));
+	if (range->is_userptr)
+		msvm_userptr_quiesce(range, slot);
+	else
+		msvm_keep_invalidate(member,
+				     drm_gpusvm_range_start(&range->base),
+				     drm_gpusvm_range_end(&range->base));
 	clear_bit(slot, range->bound);
 	if (msvm_mutated(MSVM_MUTATE_SKIP_ZAP) ||
 	    (msvm_mutated(MSVM_MUTATE_FORGET_SLOT) && slot &&
 	     slot == find_last_bit(range->mapped, DRM_MSVM_MAX_MEMBERS)))
 		return;
 
-	flush->ticket[slot] =
-		member->dev->ops->zap(member,
-				      drm_gpusvm_range_start(&range->base),
-				      drm_gpusvm_range_end(&range->base));
+	if (range->is_userptr)
+		flush->ticket[slot] = msvm_userptr_zap(range, slot);
+	else
+		flush->ticket[slot] =
+			member->dev->ops->zap(member,
+				drm_gpusvm_range_start(&range->base),
+				drm_gpusvm_range_end(&range->base));
 	__set_bit(slot, flush->slots);
 	msvm_stat_inc(msvm, MSVM_STAT_ZAPS);
 	if (msvm_mutated(MSVM_MUTATE_WAIT_EARLY))

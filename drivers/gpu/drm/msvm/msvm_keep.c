@@ -13,6 +13,7 @@
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <linux/wait_bit.h>
 
 #include "msvm_internal.h"
 #include "msvm_memory.h"
@@ -55,15 +56,51 @@ struct msvm_keep {
 	unsigned long resumed;
 	/** @work: Maps again. */
 	struct delayed_work work;
-	/** @task_lock: Protects @task and @closing. */
+	/** @task_lock: Protects what follows. */
 	spinlock_t task_lock;
 	/** @task: Who does, to interrupt it. */
 	struct task_struct *task;
 	/** @closing: The member leaves. */
 	bool closing;
+	/** @bindings: Userptrs that are kept bound. */
+	struct list_head bindings;
+	/** @binding: The one that is being bound: it must not go. */
+	struct drm_msvm_userptr_binding *binding;
+	/** @pass: Passes over @bindings. */
+	u64 pass;
 };
 
 static struct workqueue_struct *msvm_keep_wq;
+
+static void msvm_keep_work(struct work_struct *work);
+
+/* A member's keep, made when it first needs one. */
+static struct msvm_keep *msvm_keep_get(struct drm_msvm_member *member)
+{
+	struct drm_msvm *msvm = member->msvm;
+	struct msvm_keep *keep;
+
+	guard(mutex)(&msvm->lock);
+
+	if (member->keep)
+		return member->keep;
+	keep = msvm_alloc(kzalloc_obj(*keep));
+	if (!keep)
+		return NULL;
+	keep->member = member;
+	mutex_init(&keep->change_lock);
+	mutex_init(&keep->lock);
+	mt_init_flags(&keep->intervals, MT_FLAGS_USE_RCU);
+	keep->delay = max(MSVM_KEEP_DELAY, 1UL);
+	keep->resumed = jiffies;
+	spin_lock_init(&keep->task_lock);
+	INIT_LIST_HEAD(&keep->bindings);
+	INIT_DELAYED_WORK(&keep->work, msvm_keep_work);
+	/* Pairs with smp_load_acquire() in notifiers. */
+	smp_store_release(&member->keep, keep);
+
+	return keep;
+}
 
 /* Does anything kept overlap an interval? Any context. */
 static bool msvm_keep_overlaps(struct msvm_keep *keep, unsigned long start,
@@ -82,12 +119,22 @@ void msvm_keep_invalidate(struct drm_msvm_member *member, unsigned long start,
 	/* Pairs with smp_store_release() when the first interval is kept. */
 	struct msvm_keep *keep = smp_load_acquire(&member->keep);
 
-	if (!keep || !msvm_keep_overlaps(keep, start, end) ||
-	    msvm_mutated(MSVM_MUTATE_SKIP_QUIESCE))
-		return;
+	if (keep && msvm_keep_overlaps(keep, start, end))
+		msvm_keep_quiesce(member);
+}
+
+/*
+ * Stop the queues of a member that has something kept, until all of it is mapped
+ * again or can't be. Context: as for &drm_msvm_ops.quiesce.
+ */
+void msvm_keep_quiesce(struct drm_msvm_member *member)
+{
+	/* Pairs with smp_store_release() when the first interval is kept. */
+	struct msvm_keep *keep = smp_load_acquire(&member->keep);
 
 	/* Leaving: its jobs are over. */
-	if (READ_ONCE(keep->closing))
+	if (!keep || READ_ONCE(keep->closing) ||
+	    msvm_mutated(MSVM_MUTATE_SKIP_QUIESCE))
 		return;
 
 	mutex_lock(&keep->lock);
@@ -103,6 +150,26 @@ void msvm_keep_invalidate(struct drm_msvm_member *member, unsigned long start,
 		msvm_stat_inc(member->msvm, MSVM_STAT_QUIESCES);
 	}
 	queue_delayed_work(msvm_keep_wq, &keep->work, keep->delay);
+	mutex_unlock(&keep->lock);
+}
+
+/* Stop them to try again what could not be mapped. Context: as above. */
+void msvm_keep_recheck(struct drm_msvm_member *member)
+{
+	/* Pairs with smp_store_release() when the first interval is kept. */
+	struct msvm_keep *keep = smp_load_acquire(&member->keep);
+
+	if (!keep || READ_ONCE(keep->closing))
+		return;
+
+	mutex_lock(&keep->lock);
+	keep->seq++;
+	if (!keep->quiesced) {
+		keep->quiesced = true;
+		member->dev->ops->quiesce(member);
+		msvm_stat_inc(member->msvm, MSVM_STAT_QUIESCES);
+	}
+	queue_delayed_work(msvm_keep_wq, &keep->work, 0);
 	mutex_unlock(&keep->lock);
 }
 
@@ -176,6 +243,97 @@ static int msvm_keep_map_all(struct msvm_keep *keep)
 	}
 }
 
+/* The next userptr of a pass over all, which does not go for now, or NULL. */
+static struct drm_msvm_userptr_binding *
+msvm_keep_next_binding(struct msvm_keep *keep, u64 pass)
+{
+	struct drm_msvm_userptr_binding *binding;
+
+	spin_lock(&keep->task_lock);
+	binding = list_first_entry_or_null(&keep->bindings,
+					   struct drm_msvm_userptr_binding,
+					   keep_link);
+	if (binding && binding->keep_pass == pass)
+		binding = NULL;
+	if (binding) {
+		binding->keep_pass = pass;
+		list_move_tail(&binding->keep_link, &keep->bindings);
+	}
+	keep->binding = binding;
+	spin_unlock(&keep->task_lock);
+
+	return binding;
+}
+
+/* Done with it. Return: false if the member leaves. */
+static bool msvm_keep_done_binding(struct msvm_keep *keep)
+{
+	bool closing;
+
+	spin_lock(&keep->task_lock);
+	keep->binding = NULL;
+	closing = keep->closing;
+	/* Meant for this one only. */
+	if (!closing)
+		flush_signals(current);
+	spin_unlock(&keep->task_lock);
+	wake_up_var(&keep->binding);
+
+	return !closing;
+}
+
+/*
+ * Bind all userptrs that are kept bound. What is no memory any more, or may not be
+ * accessed, stays as it is: what touches it fails. Return: as msvm_keep_map_all().
+ */
+static int msvm_keep_bind_all(struct msvm_keep *keep)
+{
+	struct drm_msvm_userptr_binding *binding;
+	u64 pass = ++keep->pass;
+	int err, first = 0;
+
+	while ((binding = msvm_keep_next_binding(keep, pass))) {
+		err = msvm_userptr_revalidate(binding);
+		if (!msvm_keep_done_binding(keep))
+			return -EINTR;
+		if (err == -EBUSY || err == -ENOMEM)
+			first = first ?: err;
+	}
+	return first;
+}
+
+/*
+ * A userptr is to be kept bound from now on. Context: sleeps. Return: 0 or -ENOMEM.
+ */
+int msvm_keep_add(struct drm_msvm_member *member,
+		  struct drm_msvm_userptr_binding *binding)
+{
+	struct msvm_keep *keep = msvm_keep_get(member);
+
+	if (!keep)
+		return -ENOMEM;
+	binding->keep_pass = 0;
+	spin_lock(&keep->task_lock);
+	list_add_tail(&binding->keep_link, &keep->bindings);
+	spin_unlock(&keep->task_lock);
+
+	return 0;
+}
+
+/* No longer, and it goes: the worker lets go of it, even out of a fault. Sleeps. */
+void msvm_keep_remove(struct drm_msvm_member *member,
+		      struct drm_msvm_userptr_binding *binding)
+{
+	struct msvm_keep *keep = member->keep;
+
+	spin_lock(&keep->task_lock);
+	list_del(&binding->keep_link);
+	if (keep->binding == binding)
+		send_sig(SIGKILL, keep->task, 1);
+	spin_unlock(&keep->task_lock);
+	wait_var_event(&keep->binding, READ_ONCE(keep->binding) != binding);
+}
+
 /* May the worker go on? It can be interrupted from now on. */
 static bool msvm_keep_enter(struct msvm_keep *keep)
 {
@@ -214,6 +372,8 @@ static void msvm_keep_work(struct work_struct *work)
 	seq = keep->seq;
 	mutex_unlock(&keep->lock);
 	err = msvm_keep_map_all(keep);
+	if (err != -EINTR)
+		err = msvm_keep_bind_all(keep) ?: err;
 	msvm_keep_exit(keep);
 	if (err == -EINTR)
 		goto out;
@@ -233,33 +393,6 @@ static void msvm_keep_work(struct work_struct *work)
 	mutex_unlock(&keep->lock);
 out:
 	disallow_signal(SIGKILL);
-}
-
-/* A member's keep, made when it first needs one. */
-static struct msvm_keep *msvm_keep_get(struct drm_msvm_member *member)
-{
-	struct drm_msvm *msvm = member->msvm;
-	struct msvm_keep *keep;
-
-	guard(mutex)(&msvm->lock);
-
-	if (member->keep)
-		return member->keep;
-	keep = msvm_alloc(kzalloc_obj(*keep));
-	if (!keep)
-		return NULL;
-	keep->member = member;
-	mutex_init(&keep->change_lock);
-	mutex_init(&keep->lock);
-	mt_init_flags(&keep->intervals, MT_FLAGS_USE_RCU);
-	keep->delay = max(MSVM_KEEP_DELAY, 1UL);
-	keep->resumed = jiffies;
-	spin_lock_init(&keep->task_lock);
-	INIT_DELAYED_WORK(&keep->work, msvm_keep_work);
-	/* Pairs with smp_load_acquire() in notifiers. */
-	smp_store_release(&member->keep, keep);
-
-	return keep;
 }
 
 /**

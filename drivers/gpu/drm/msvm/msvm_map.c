@@ -227,15 +227,16 @@ static int msvm_map_phys(struct drm_msvm_range *range,
 
 /*
  * Map the runs of a range for the slot of entry @idx, writable if all of them
- * are. Context: range mutex held, notifier lock held for reading, runs valid,
+ * are and the entry may be. Context: range mutex held, notifier lock held for reading, runs valid,
  * addresses reserved.
  *
  * Return: 0; or -EFAULT, -ENOMEM from the DMA API, and nothing is mapped.
  */
 int msvm_map(struct drm_msvm_range *range, int idx)
 {
-	enum dma_data_direction dir = range->runs_writable ?
-				      DMA_BIDIRECTIONAL : DMA_TO_DEVICE;
+	bool writable = range->runs_writable && !range->entries[idx].read_only;
+	enum dma_data_direction dir = writable ? DMA_BIDIRECTIONAL :
+						 DMA_TO_DEVICE;
 	struct drm_msvm *msvm = msvm_range_context(range);
 	struct drm_gpusvm_pages *pages = &range->pages[idx];
 	unsigned int slot = range->entries[idx].slot;
@@ -253,7 +254,7 @@ int msvm_map(struct drm_msvm_range *range, int idx)
 		err = msvm_map_runs(range, pages, dir);
 	trace_msvm_map(msvm->id, slot, drm_gpusvm_range_start(&range->base),
 		       drm_gpusvm_range_end(&range->base), range->nr_runs,
-		       range->runs_writable, err);
+		       writable, err);
 	if (err)
 		return err;
 

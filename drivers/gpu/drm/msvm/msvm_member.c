@@ -96,8 +96,8 @@ EXPORT_SYMBOL_GPL(drm_msvm_join);
  * Take a leaving member out of some ranges of a shard, and give its entries back.
  * The shoot-down is awaited once for all of them.
  */
-static void msvm_leave_ranges(struct drm_msvm_range **ranges, unsigned int nr,
-			      struct drm_msvm_member *member)
+void msvm_leave_ranges(struct drm_msvm_range **ranges, unsigned int nr,
+		       struct drm_msvm_member *member)
 {
 	struct drm_gpusvm *gpusvm = ranges[0]->base.gpusvm;
 	struct drm_pagemap_addr *dma_addr[MSVM_LEAVE_BATCH] = {};
@@ -193,8 +193,8 @@ static void msvm_leave_shard(struct msvm_shard *shard,
  * waits until the driver was told.
  *
  * Context: Sleeps. The caller holds no lock that any of the member's
- * operations takes. No drm_msvm_handle_fault() or drm_msvm_fault_push() of this
- * member is under way or starts: the driver has stopped its GPU's work in this
+ * operations takes. Its userptrs were detached. No drm_msvm_handle_fault() or
+ * drm_msvm_fault_push() of this member is under way or starts: the driver has stopped its GPU's work in this
  * VM before.
  */
 void drm_msvm_leave(struct drm_msvm_member *member)
@@ -269,6 +269,7 @@ void drm_msvm_reset(struct drm_msvm_member *member)
 	might_sleep();
 	xa_for_each(&msvm->shards, index, shard)
 		msvm_reset_shard(shard, member);
+	msvm_userptr_reset(member);
 }
 EXPORT_SYMBOL_GPL(drm_msvm_reset);
 

@@ -27,6 +27,16 @@ void msvm_range_cache_exit(void)
 	kmem_cache_destroy(msvm_range_cache);
 }
 
+/* Of a range that is zeroed. */
+void msvm_range_init(struct drm_msvm_range *range)
+{
+	mutex_init(&range->lock);
+	INIT_LIST_HEAD(&range->collect_link);
+	range->pages = range->inline_pages;
+	range->entries = range->inline_entries;
+	range->cap_slots = MSVM_INLINE_SLOTS;
+}
+
 /* drm_gpusvm_ops.range_alloc. Context: sleeps, shard lock held. */
 struct drm_gpusvm_range *msvm_range_alloc(struct drm_gpusvm *gpusvm)
 {
@@ -36,11 +46,7 @@ struct drm_gpusvm_range *msvm_range_alloc(struct drm_gpusvm *gpusvm)
 	if (!range)
 		return NULL;
 
-	mutex_init(&range->lock);
-	INIT_LIST_HEAD(&range->collect_link);
-	range->pages = range->inline_pages;
-	range->entries = range->inline_entries;
-	range->cap_slots = MSVM_INLINE_SLOTS;
+	msvm_range_init(range);
 	msvm_stat_bytes(to_msvm_shard(gpusvm)->msvm, sizeof(*range));
 
 	return &range->base;
@@ -64,15 +70,10 @@ static void msvm_range_free_entry(struct drm_msvm_range *range, int idx)
 	entry->cap = 0;
 }
 
-/*
- * drm_gpusvm_ops.range_free: the last reference is gone. Context: sleeps, no
- * notifier lock.
- */
-void msvm_range_free(struct drm_gpusvm_range *base)
+/* Free what a range has. Context: sleeps, no notifier lock; nothing is mapped. */
+void msvm_range_fini(struct drm_msvm_range *range)
 {
-	struct drm_msvm_range *range = to_msvm_range(base);
-	struct drm_msvm *msvm = msvm_range_context(range);
-	s64 bytes = sizeof(*range) + range->cap_runs * sizeof(*range->runs);
+	s64 bytes = range->cap_runs * sizeof(*range->runs);
 	int i;
 
 	for (i = 0; i < range->nr_slots; i++)
@@ -83,7 +84,19 @@ void msvm_range_free(struct drm_gpusvm_range *base)
 	}
 	kvfree(range->runs);
 	mutex_destroy(&range->lock);
-	msvm_stat_bytes(msvm, -bytes);
+	msvm_stat_bytes(msvm_range_context(range), -bytes);
+}
+
+/*
+ * drm_gpusvm_ops.range_free: the last reference is gone. Context: sleeps, no
+ * notifier lock.
+ */
+void msvm_range_free(struct drm_gpusvm_range *base)
+{
+	struct drm_msvm_range *range = to_msvm_range(base);
+
+	msvm_range_fini(range);
+	msvm_stat_bytes(msvm_range_context(range), -(s64)sizeof(*range));
 	kfree_rcu(range, rcu);
 }
 
@@ -310,6 +323,7 @@ int msvm_range_add_slot(struct drm_msvm_range *range,
 		idx = range->nr_slots++;
 	drm_gpusvm_init_pages(&range->pages[idx], member->dev->drm);
 	range->entries[idx].slot = member->slot;
+	range->entries[idx].read_only = false;
 	range->entries[idx].cap = 0;
 	up_write(&gpusvm->notifier_lock);
 

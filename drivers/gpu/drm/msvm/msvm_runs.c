@@ -21,13 +21,16 @@ static unsigned long msvm_pfn_span(unsigned long hmm_pfn)
 	return size - ((hmm_pfn & ~HMM_PFN_FLAGS) & (size - 1));
 }
 
-/* Append @n contiguous pages to @runs in powers of two, largest first. */
+/*
+ * Append @n contiguous pages to @runs in powers of two, largest first. What is
+ * larger than a huge page is not asked of the DMA API in one piece.
+ */
 static unsigned long msvm_runs_emit(u64 *runs, unsigned long nr,
 				    unsigned long pfn, unsigned long n,
 				    bool write)
 {
 	while (n) {
-		unsigned int order = ilog2(n);
+		unsigned int order = min(ilog2(n), MSVM_RUN_MAX_ORDER);
 
 		runs[nr++] = msvm_run_encode(pfn, order, write);
 		pfn += 1UL << order;

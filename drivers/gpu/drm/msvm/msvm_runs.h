@@ -8,11 +8,16 @@
 #define __MSVM_RUNS_H__
 
 #include <linux/bits.h>
+#include <linux/log2.h>
+#include <linux/sizes.h>
 #include <linux/types.h>
+
+#include <vdso/page.h>
 
 #define MSVM_RUN_WRITE		BIT_ULL(63)
 #define MSVM_RUN_ORDER_SHIFT	56
 #define MSVM_RUN_ORDER_MASK	0x7f
+#define MSVM_RUN_MAX_ORDER	(ilog2(SZ_2M) - PAGE_SHIFT)
 #define MSVM_RUN_PFN_MASK	(BIT_ULL(MSVM_RUN_ORDER_SHIFT) - 1)
 
 static inline u64 msvm_run_encode(unsigned long pfn, unsigned int order,

@@ -45,6 +45,9 @@ static const char * const msvm_stat_names[] = {
 	[MSVM_STAT_QUEUE_BATCHES] = "queue_batches",
 	[MSVM_STAT_QUEUE_MERGED] = "queue_merged",
 	[MSVM_STAT_QUEUE_CANCELLED] = "queue_cancelled",
+	[MSVM_STAT_USERPTR_BINDS] = "userptr_binds",
+	[MSVM_STAT_USERPTR_INVALIDATIONS] = "userptr_invalidations",
+	[MSVM_STAT_USERPTR_REVALIDATIONS] = "userptr_revalidations",
 };
 
 static_assert(ARRAY_SIZE(msvm_stat_names) == MSVM_STAT_COUNT);

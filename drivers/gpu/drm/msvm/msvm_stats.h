@@ -78,6 +78,12 @@ enum msvm_stat {
 	MSVM_STAT_QUEUE_MERGED,
 	/* Faults cancelled, for they left or were told to. */
 	MSVM_STAT_QUEUE_CANCELLED,
+	/* Userptrs bound for one member. */
+	MSVM_STAT_USERPTR_BINDS,
+	/* Notifier callbacks that took bound userptrs away. */
+	MSVM_STAT_USERPTR_INVALIDATIONS,
+	/* Userptrs bound again by the worker. */
+	MSVM_STAT_USERPTR_REVALIDATIONS,
 	MSVM_STAT_COUNT
 };
 

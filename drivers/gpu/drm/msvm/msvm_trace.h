@@ -305,6 +305,61 @@ TRACE_EVENT(msvm_place,
 		  show_msvm_reason(__entry->reason))
 );
 
+DECLARE_EVENT_CLASS(msvm_userptr,
+	TP_PROTO(u32 ctx, u32 slot, u64 start, u64 end, bool writable, int ret),
+	TP_ARGS(ctx, slot, start, end, writable, ret),
+	TP_STRUCT__entry(
+		__field(u32, ctx)
+		__field(u32, slot)
+		__field(u64, start)
+		__field(u64, end)
+		__field(bool, writable)
+		__field(int, ret)
+	),
+	TP_fast_assign(
+		__entry->ctx = ctx;
+		__entry->slot = slot;
+		__entry->start = start;
+		__entry->end = end;
+		__entry->writable = writable;
+		__entry->ret = ret;
+	),
+	TP_printk("ctx=%u slot=%u start=%#llx end=%#llx writable=%d ret=%d",
+		  __entry->ctx, __entry->slot, __entry->start, __entry->end,
+		  __entry->writable, __entry->ret)
+);
+
+DEFINE_EVENT(msvm_userptr, msvm_userptr_bind,
+	TP_PROTO(u32 ctx, u32 slot, u64 start, u64 end, bool writable, int ret),
+	TP_ARGS(ctx, slot, start, end, writable, ret));
+
+/* By the worker; each is a bind as well. */
+DEFINE_EVENT(msvm_userptr, msvm_userptr_revalidate,
+	TP_PROTO(u32 ctx, u32 slot, u64 start, u64 end, bool writable, int ret),
+	TP_ARGS(ctx, slot, start, end, writable, ret));
+
+TRACE_EVENT(msvm_userptr_invalidate,
+	TP_PROTO(u32 ctx, u64 start, u64 end, u32 event, u32 slots),
+	TP_ARGS(ctx, start, end, event, slots),
+	TP_STRUCT__entry(
+		__field(u32, ctx)
+		__field(u64, start)
+		__field(u64, end)
+		__field(u32, event)
+		__field(u32, slots)
+	),
+	TP_fast_assign(
+		__entry->ctx = ctx;
+		__entry->start = start;
+		__entry->end = end;
+		__entry->event = event;
+		__entry->slots = slots;
+	),
+	TP_printk("ctx=%u start=%#llx end=%#llx event=%u slots=%u",
+		  __entry->ctx, __entry->start, __entry->end, __entry->event,
+		  __entry->slots)
+);
+
 #endif /* __MSVM_TRACE_H__ */
 
 #undef TRACE_INCLUDE_PATH

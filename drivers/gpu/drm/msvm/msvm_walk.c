@@ -150,7 +150,8 @@ int msvm_walk(struct drm_msvm_range *range, bool write)
 
 	lockdep_assert_held(&range->lock);
 	/* It may sleep for as long as the process likes. */
-	lockdep_assert_not_held(&msvm_range_shard(range)->lock);
+	if (!range->is_userptr)
+		lockdep_assert_not_held(&msvm_range_shard(range)->lock);
 	lockdep_assert_not_held(&msvm->lock);
 
 	/* Zeroed: HMM takes some flags of an entry as input. */
