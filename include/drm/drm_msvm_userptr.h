@@ -105,9 +105,9 @@ void drm_msvm_userptr_detach(struct drm_msvm_userptr_binding *binding);
 int drm_msvm_userptr_bind(struct drm_msvm_userptr_binding **bindings,
 			  unsigned int nr);
 
-void drm_msvm_userptr_lock(struct drm_msvm_userptr_binding *binding);
-void drm_msvm_userptr_unlock(struct drm_msvm_userptr_binding *binding);
+void drm_msvm_userptr_lock(struct drm_msvm_member *member);
+void drm_msvm_userptr_unlock(struct drm_msvm_member *member);
 bool drm_msvm_userptr_valid(struct drm_msvm_userptr_binding *binding);
-void drm_msvm_userptr_recheck(struct drm_msvm_userptr_binding *binding);
+void drm_msvm_userptr_recheck(struct drm_msvm_member *member);
 
 #endif /* __DRM_MSVM_USERPTR_H__ */

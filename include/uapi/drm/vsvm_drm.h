@@ -23,6 +23,8 @@ extern "C" {
 #define DRM_VSVM_WAIT		0x05
 #define DRM_VSVM_MIGRATE	0x06
 #define DRM_VSVM_KEEP		0x07
+#define DRM_VSVM_BIND		0x08
+#define DRM_VSVM_UNBIND		0x09
 #define DRM_VSVM_RESIDENCY	0x0a
 #define DRM_VSVM_MEMORY		0x0b
 
@@ -43,6 +45,10 @@ extern "C" {
 	DRM_IOW(DRM_COMMAND_BASE + DRM_VSVM_MIGRATE, struct drm_vsvm_migrate)
 #define DRM_IOCTL_VSVM_KEEP \
 	DRM_IOW(DRM_COMMAND_BASE + DRM_VSVM_KEEP, struct drm_vsvm_keep)
+#define DRM_IOCTL_VSVM_BIND \
+	DRM_IOW(DRM_COMMAND_BASE + DRM_VSVM_BIND, struct drm_vsvm_bind)
+#define DRM_IOCTL_VSVM_UNBIND \
+	DRM_IOW(DRM_COMMAND_BASE + DRM_VSVM_UNBIND, struct drm_vsvm_unbind)
 #define DRM_IOCTL_VSVM_RESIDENCY \
 	DRM_IOW(DRM_COMMAND_BASE + DRM_VSVM_RESIDENCY, struct drm_vsvm_residency)
 #define DRM_IOCTL_VSVM_MEMORY \
@@ -335,6 +341,59 @@ struct drm_vsvm_keep {
 	__u64 len;
 	__u32 access;
 	__u32 pad;
+};
+
+/* Flag of &drm_vsvm_bind.flags: jobs may only read */
+#define DRM_VSVM_BIND_READ_ONLY	(1 << 0)
+
+/**
+ * struct drm_vsvm_bind - Bind memory of the process explicitly ("userptr").
+ * @vm_id: Handle of a VM of layout msvm.
+ * @flags: DRM_VSVM_BIND_READ_ONLY or 0.
+ * @addr: First address, page aligned; the GPU's is the same.
+ * @length: Bytes, page aligned.
+ *
+ * When the call returns all of the interval is mapped. Jobs that touch it use this
+ * mapping and no other, until DRM_VSVM_UNBIND. VMs of other GPUs bind it by calls of
+ * their own; those of the same process that bind exactly the same interval share one
+ * notifier and one walk.
+ *
+ * If the memory operations of the process take pages of it away, all of it is mapped
+ * again: when a job touches it, or, on a GPU without page faults, by a worker, and
+ * jobs of the VM stop meanwhile. While part of it is no memory, or may not be
+ * accessed any more, jobs that touch it fail; after memory was mapped there again
+ * the next job that is queued finds it bound.
+ *
+ * EINVAL: bad interval, flags, or beyond what the VM can map. EEXIST: overlaps
+ * another binding of the VM. EFAULT: part of it is no memory. EACCES: the process
+ * may not write part of it (or read, with DRM_VSVM_BIND_READ_ONLY). EOPNOTSUPP:
+ * memory that can't be shared with devices; or a VM of another layout. ENOENT: no
+ * such VM. EPERM: the caller's mm is not the VM's. EINTR, EIO, ENODEV, EBUSY, ENOMEM:
+ * nothing is bound.
+ */
+struct drm_vsvm_bind {
+	__u32 vm_id;
+	__u32 flags;
+	__u64 addr;
+	__u64 length;
+};
+
+/**
+ * struct drm_vsvm_unbind - Undo DRM_VSVM_BIND.
+ * @vm_id: Handle of the VM.
+ * @pad: Must be zero.
+ * @addr: As it was bound.
+ * @length: As it was bound.
+ *
+ * EINVAL: bad interval, or pad not zero. ENOENT: no such VM, or nothing was bound so.
+ * EOPNOTSUPP: a VM of another layout. EPERM: the caller's mm is not the VM's. EINTR,
+ * ENODEV.
+ */
+struct drm_vsvm_unbind {
+	__u32 vm_id;
+	__u32 pad;
+	__u64 addr;
+	__u64 length;
 };
 
 /* What &drm_vsvm_residency.where is filled with */

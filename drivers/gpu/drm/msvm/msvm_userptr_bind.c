@@ -286,17 +286,17 @@ static void msvm_userptr_loop(struct msvm_userptr_job *job, bool write)
  *		err = drm_msvm_userptr_bind(bindings, nr);
  *		if (err)
  *			return err;
- *		drm_msvm_userptr_lock(bindings[0]);
+ *		drm_msvm_userptr_lock(member);
  *		for (i = 0; i < nr; i++) {
  *			if (!drm_msvm_userptr_valid(bindings[i])) {
- *				drm_msvm_userptr_unlock(bindings[0]);
+ *				drm_msvm_userptr_unlock(member);
  *				if (signal_pending(current))
  *					return -ERESTARTSYS;
  *				goto again;
  *			}
  *		}
  *		my_ring_push(job);
- *		drm_msvm_userptr_unlock(bindings[0]);
+ *		drm_msvm_userptr_unlock(member);
  *
  * The lock is one for all userptrs of an address space, so that a job that uses
  * many of them is submitted in one go.
@@ -359,9 +359,9 @@ int msvm_userptr_revalidate(struct drm_msvm_userptr_binding *binding)
 	bool valid;
 	int err;
 
-	drm_msvm_userptr_lock(binding);
+	drm_msvm_userptr_lock(binding->member);
 	valid = drm_msvm_userptr_valid(binding);
-	drm_msvm_userptr_unlock(binding);
+	drm_msvm_userptr_unlock(binding->member);
 	if (valid)
 		return 0;
 
@@ -403,38 +403,40 @@ void msvm_userptr_quiesce(struct drm_msvm_range *range, unsigned int slot)
 		msvm_keep_quiesce(binding->member);
 }
 
-static struct drm_gpusvm *
-msvm_userptr_gpusvm(struct drm_msvm_userptr_binding *binding)
+static struct rw_semaphore *msvm_userptr_rwsem(struct drm_msvm_member *member)
 {
-	return binding->userptr->range.base.gpusvm;
+	/* Pairs with smp_store_release() when the first one is made. */
+	struct msvm_userptrs *userptrs =
+		smp_load_acquire(&member->msvm->userptrs);
+
+	return &userptrs->space.gpusvm.notifier_lock;
 }
 
 /**
  * drm_msvm_userptr_lock() - Keep userptrs as they are.
- * @binding: Any attached binding; the lock is one for the whole address space.
+ * @member: A member that was attached to some userptr; the lock is one for the whole
+ *	address space.
  *
  * Invalidations of userptrs wait until drm_msvm_userptr_unlock().
  *
  * Context: Sleeps. It is taken in reclaim: until it is released no allocation that
  * may reclaim, no dma_resv, no mmap_lock.
  */
-void drm_msvm_userptr_lock(struct drm_msvm_userptr_binding *binding)
-	__acquires(&msvm_userptr_gpusvm(binding)->notifier_lock)
+void drm_msvm_userptr_lock(struct drm_msvm_member *member)
 {
-	drm_gpusvm_notifier_lock(msvm_userptr_gpusvm(binding));
+	down_read(msvm_userptr_rwsem(member));
 }
 EXPORT_SYMBOL_GPL(drm_msvm_userptr_lock);
 
 /**
  * drm_msvm_userptr_unlock() - Undo drm_msvm_userptr_lock().
- * @binding: Any attached binding of the same address space.
+ * @member: The member.
  *
  * Context: Any that may sleep.
  */
-void drm_msvm_userptr_unlock(struct drm_msvm_userptr_binding *binding)
-	__releases(&msvm_userptr_gpusvm(binding)->notifier_lock)
+void drm_msvm_userptr_unlock(struct drm_msvm_member *member)
 {
-	drm_gpusvm_notifier_unlock(msvm_userptr_gpusvm(binding));
+	up_read(msvm_userptr_rwsem(member));
 }
 EXPORT_SYMBOL_GPL(drm_msvm_userptr_unlock);
 
@@ -462,7 +464,7 @@ EXPORT_SYMBOL_GPL(drm_msvm_userptr_valid);
 
 /**
  * drm_msvm_userptr_recheck() - Bind again what could not be kept bound.
- * @binding: Any binding of the member with %DRM_MSVM_USERPTR_KEEP.
+ * @member: A member that was attached with %DRM_MSVM_USERPTR_KEEP.
  *
  * For memory that went away and may have come back. The member's queues are stopped,
  * a worker tries all that is to be kept once, and starts them again: work that is
@@ -471,13 +473,11 @@ EXPORT_SYMBOL_GPL(drm_msvm_userptr_valid);
  * Context: Sleeps. The caller holds no lock that an MMU notifier, or any of the
  * member's operations, takes.
  */
-void drm_msvm_userptr_recheck(struct drm_msvm_userptr_binding *binding)
+void drm_msvm_userptr_recheck(struct drm_msvm_member *member)
 {
-	struct drm_gpusvm *gpusvm = msvm_userptr_gpusvm(binding);
-
 	might_sleep();
-	down_write(&gpusvm->notifier_lock);
-	msvm_keep_recheck(binding->member);
-	up_write(&gpusvm->notifier_lock);
+	down_write(msvm_userptr_rwsem(member));
+	msvm_keep_recheck(member);
+	up_write(msvm_userptr_rwsem(member));
 }
 EXPORT_SYMBOL_GPL(drm_msvm_userptr_recheck);

@@ -70,14 +70,17 @@ static int vsvm_run_fault(struct vsvm_run *run, u64 addr,
 		usleep_range(vm->gpu->config.fault_us,
 			     vm->gpu->config.fault_us + 10);
 
-	/* Who takes no page faults finds its memory mapped, or not at all. */
-	if (addr >= vsvm_gpu_va_end(vm->gpu) || !vm->gpu->config.page_faults)
+	if (addr >= vsvm_gpu_va_end(vm->gpu))
 		err = -EFAULT;
 	else if (access == DRM_MSVM_ACCESS_ATOMIC &&
 		 !vm->gpu->config.system_atomics)
 		err = -EOPNOTSUPP;
 	else
-		err = vm->ops->fault(run->engine, vm, addr, access);
+		err = vsvm_bind_fault(vm, addr, access);
+	/* Who takes no page faults finds its memory mapped, or not at all. */
+	if (err == -ENOENT)
+		err = vm->gpu->config.page_faults ?
+		      vm->ops->fault(run->engine, vm, addr, access) : -EFAULT;
 	switch (err) {
 	case 0:
 		return 0;

@@ -88,6 +88,7 @@ static int vsvm_exec_cmds(struct vsvm_job *job, const struct drm_vsvm_exec *args
 static int vsvm_exec_queue(struct vsvm_vm *vm, struct vsvm_job *job,
 			   struct drm_vsvm_exec *args)
 {
+	bool bound;
 	int err;
 
 	err = drm_sched_job_init(&job->base, &vm->entities[args->engine], 1,
@@ -96,6 +97,7 @@ static int vsvm_exec_queue(struct vsvm_vm *vm, struct vsvm_job *job,
 		return err;
 
 	mutex_lock(&vm->exec_lock);
+	bound = !READ_ONCE(vm->dying) && vsvm_binds_lock(vm);
 	spin_lock(&vm->jobs_lock);
 	if (vm->dying) {
 		err = -ENODEV;
@@ -117,6 +119,8 @@ static int vsvm_exec_queue(struct vsvm_vm *vm, struct vsvm_job *job,
 		drm_sched_job_arm(&job->base);
 		drm_sched_entity_push_job(&job->base);
 	}
+	if (bound)
+		vsvm_binds_unlock(vm);
 	mutex_unlock(&vm->exec_lock);
 
 	if (err)

@@ -208,12 +208,8 @@ u64 vsvm_pt_zap(struct vsvm_vm *vm, u64 start, u64 end)
 	return ticket;
 }
 
-/*
- * Mark all page-table entries in an interval, however large: tables that do not
- * exist are passed over as a whole. Any context. Return: there were some, one of
- * them at @addr.
- */
-bool vsvm_pt_mark_stale(struct vsvm_vm *vm, u64 start, u64 end, u64 *addr)
+/* Mark those in one half of the page table. */
+static bool vsvm_pt_mark_half(struct vsvm_vm *vm, u64 start, u64 end, u64 *addr)
 {
 	u64 a = ALIGN_DOWN(start, PAGE_SIZE), span;
 	struct vsvm_table *table;
@@ -221,7 +217,6 @@ bool vsvm_pt_mark_stale(struct vsvm_vm *vm, u64 start, u64 end, u64 *addr)
 	bool found = false;
 	u64 *pte, old;
 
-	end = min(end, BIT_ULL(PAGE_SHIFT + VSVM_PT_LEVELS * VSVM_PT_BITS));
 	while (a < end) {
 		table = READ_ONCE(vm->root);
 		for (level = VSVM_PT_LEVELS - 1; table && level; level--)
@@ -245,6 +240,23 @@ bool vsvm_pt_mark_stale(struct vsvm_vm *vm, u64 start, u64 end, u64 *addr)
 		} while (a < end && vsvm_pt_index(a, 0));
 	}
 	return found;
+}
+
+/*
+ * Mark all page-table entries in an interval, however large: tables that do not
+ * exist are passed over as a whole. Any context. Return: there were some, one of
+ * them at @addr.
+ */
+bool vsvm_pt_mark_stale(struct vsvm_vm *vm, u64 start, u64 end, u64 *addr)
+{
+	bool found;
+
+	if (start >= VSVM_BIND_BASE)
+		return false;
+	end = min(end, VSVM_BIND_BASE);
+	found = vsvm_pt_mark_half(vm, start, end, addr);
+	return vsvm_pt_mark_half(vm, start + VSVM_BIND_BASE,
+				 end + VSVM_BIND_BASE, addr) || found;
 }
 
 /* Mark all cached translations of an interval, likewise. Any context. */
@@ -450,7 +462,7 @@ void *vsvm_translate(struct vsvm_engine *engine, struct vsvm_vm *vm, u64 addr,
 	if (entry->vm == vm && entry->vpn == vpn) {
 		pte = entry->pte;
 	} else {
-		table = vsvm_pt_leaf(vm, addr);
+		table = vsvm_pt_leaf(vm, vsvm_bind_lookup(vm, addr));
 		pte = table ? READ_ONCE(table->slots.pte[vsvm_pt_index(addr, 0)])
 			    : 0;
 		if (!(pte & VSVM_PTE_VALID))

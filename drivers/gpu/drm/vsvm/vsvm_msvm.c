@@ -67,6 +67,7 @@ static int vsvm_msvm_init(struct vsvm_vm *vm)
 
 static void vsvm_msvm_fini(struct vsvm_vm *vm)
 {
+	vsvm_binds_fini(vm);
 	drm_msvm_leave(&vm->member);
 }
 

@@ -63,7 +63,7 @@ int vsvm_prefetch(struct vsvm_vm *vm, u64 start, u64 len, u32 target)
 	       -EINTR : 0;
 }
 
-static bool vsvm_interval_ok(u64 start, u64 len)
+bool vsvm_interval_ok(u64 start, u64 len)
 {
 	u64 end;
 
@@ -72,8 +72,8 @@ static bool vsvm_interval_ok(u64 start, u64 len)
 }
 
 /* Call @fn for a VM of the caller's, of layout msvm, that is kept meanwhile. */
-static int vsvm_with_vm(struct drm_file *file, u32 vm_id,
-			int (*fn)(struct vsvm_vm *vm, void *data), void *data)
+int vsvm_with_vm(struct drm_file *file, u32 vm_id,
+		 int (*fn)(struct vsvm_vm *vm, void *data), void *data)
 {
 	struct vsvm_vm *vm = vsvm_vm_lookup(file, vm_id);
 	int err;
