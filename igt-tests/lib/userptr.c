@@ -27,6 +27,26 @@ int userptr_try_unbind(struct vsvm_set *set, int gpu, const void *p, size_t len)
 	return vsvm_ioctl(set->fd[gpu], DRM_IOCTL_VSVM_UNBIND, &args);
 }
 
+/* On all GPUs, by one call. */
+int userptr_try_bind_all(struct vsvm_set *set, const void *p, size_t len,
+			 uint32_t flags)
+{
+	struct drm_vsvm_bind_other others[VSVM_MAX_SET];
+	struct drm_vsvm_bind args = {
+		.vm_id = set->vm[0], .flags = flags, .addr = to_u64(p),
+		.length = len, .num_others = set->n - 1,
+	};
+	int gpu;
+
+	for (gpu = 1; gpu < set->n; gpu++)
+		others[gpu - 1] = (struct drm_vsvm_bind_other) {
+			.fd = set->fd[gpu], .vm_id = set->vm[gpu],
+		};
+	if (set->n > 1)
+		args.others = to_u64(others);
+	return vsvm_ioctl(set->fd[0], DRM_IOCTL_VSVM_BIND, &args);
+}
+
 /* On all GPUs. */
 void userptr_bind(struct vsvm_set *set, const void *p, size_t len,
 		  uint32_t flags)

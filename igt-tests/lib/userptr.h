@@ -18,6 +18,8 @@ int userptr_try_unbind(struct vsvm_set *set, int gpu, const void *p,
 		       size_t len);
 void userptr_bind(struct vsvm_set *set, const void *p, size_t len,
 		  uint32_t flags);
+int userptr_try_bind_all(struct vsvm_set *set, const void *p, size_t len,
+			 uint32_t flags);
 void userptr_unbind(struct vsvm_set *set, const void *p, size_t len);
 
 uint64_t *userptr_results(struct vsvm_set *set);

@@ -139,6 +139,70 @@ static void one_walk(struct vsvm_set *set)
 	munmap(p, LEN);
 }
 
+/* One call for all: bound on all, or on none. */
+static void together(struct vsvm_set *set)
+{
+	uint64_t *results = userptr_results(set), walks, binds;
+	char *p = anon_aligned(LEN, SZ_2M);
+	struct drm_vsvm_bind_other other = {
+		.fd = set->fd[0], .vm_id = set->vm[0],
+	};
+	struct drm_vsvm_bind args = {
+		.vm_id = set->vm[0], .addr = to_u64(p), .length = LEN,
+		.others = to_u64(&other), .num_others = 1,
+	};
+	int last = set->n - 1, gpu;
+
+	memset(p, 1, LEN);
+	walks = userptr_stat(set, "hmm_walks");
+	binds = userptr_stat(set, "userptr_binds");
+	igt_assert_eq(userptr_try_bind_all(set, p, LEN, 0), 0);
+	igt_assert_eq_u64(userptr_stat(set, "hmm_walks"), walks + 1);
+	igt_assert_eq_u64(userptr_stat(set, "userptr_binds"), binds + set->n);
+	userptr_expect(set, p, LEN, results, 1);
+	memset(p, 2, LEN);
+	igt_assert(!madvise(p, SZ_4K, MADV_DONTNEED));
+	userptr_expect(set, p, SZ_4K, results, 0);
+	userptr_unbind(set, p, LEN);
+	/* One has something there already. */
+	igt_assert_eq(userptr_try_bind(set, last, p + SZ_4K, SZ_4K, 0), 0);
+	igt_assert_eq(userptr_try_bind_all(set, p, LEN, 0), -EEXIST);
+	for (gpu = 0; gpu < set->n; gpu++)
+		igt_assert_eq(userptr_try_unbind(set, gpu, p, LEN), -ENOENT);
+	igt_assert_eq(userptr_try_unbind(set, last, p + SZ_4K, SZ_4K), 0);
+	/* One of them twice, none of ours, no such VM, no list. */
+	igt_assert_eq(vsvm_ioctl(set->fd[0], DRM_IOCTL_VSVM_BIND, &args),
+		      -EINVAL);
+	other.vm_id += 77;
+	igt_assert_eq(vsvm_ioctl(set->fd[0], DRM_IOCTL_VSVM_BIND, &args),
+		      -ENOENT);
+	other.fd = 0;
+	igt_assert_eq(vsvm_ioctl(set->fd[0], DRM_IOCTL_VSVM_BIND, &args),
+		      -EBADF);
+	args.others = SZ_4K;
+	igt_assert_eq(vsvm_ioctl(set->fd[0], DRM_IOCTL_VSVM_BIND, &args),
+		      -EFAULT);
+	args.num_others = 8;
+	igt_assert_eq(vsvm_ioctl(set->fd[0], DRM_IOCTL_VSVM_BIND, &args),
+		      -EINVAL);
+	args.num_others = 0;
+	igt_assert_eq(vsvm_ioctl(set->fd[0], DRM_IOCTL_VSVM_BIND, &args),
+		      -EINVAL);
+	args.others = 0;
+	args.pad = 1;
+	igt_assert_eq(vsvm_ioctl(set->fd[0], DRM_IOCTL_VSVM_BIND, &args),
+		      -EINVAL);
+	igt_assert_eq_u64(userptr_info(set, "userptrs"), 1);
+	/* Nobody may write: none gets it. */
+	igt_assert(!mprotect(p, LEN, PROT_READ));
+	igt_assert_eq(userptr_try_bind_all(set, p, LEN, 0), -EACCES);
+	igt_assert_eq(userptr_try_bind_all(set, p, LEN, READ_ONLY), 0);
+	userptr_expect(set, p + SZ_4K, LEN - SZ_4K, results, 2);
+	userptr_unbind(set, p, LEN);
+	userptr_free_results(set, results);
+	munmap(p, LEN);
+}
+
 /* All that a process may do to its memory, in a part of it. */
 static void invalidations(struct vsvm_set *set)
 {
@@ -594,6 +658,10 @@ igt_main
 	each_made("one-walk", "one walk for all", MSVM_ONLY, NO_ATTRS, one_walk);
 	each_made("one-walk-nofault", "one walk for all", MSVM_ONLY, NO_FAULTS,
 		  one_walk);
+	each_made("together", "bound by one call", MSVM_ONLY, NO_ATTRS,
+		  together);
+	each_made("together-nofault", "without page faults", MSVM_ONLY,
+		  NO_FAULTS, together);
 	each_made("invalidations", "the process changes its memory", MSVM_ONLY,
 		  NO_ATTRS, invalidations);
 	each_made("invalidations-nofault", "without page faults", MSVM_ONLY,

@@ -232,6 +232,7 @@ struct drm_msvm_member {
 	u64 va_end;
 	atomic64_t faults;
 	atomic_t queued;
+	atomic_t userptrs;
 	u8 slot;
 	bool leaving;
 	bool wedged;

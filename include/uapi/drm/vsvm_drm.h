@@ -347,16 +347,30 @@ struct drm_vsvm_keep {
 #define DRM_VSVM_BIND_READ_ONLY	(1 << 0)
 
 /**
+ * struct drm_vsvm_bind_other - A VM of another GPU.
+ * @fd: File it was made in.
+ * @vm_id: Handle of the VM.
+ */
+struct drm_vsvm_bind_other {
+	__s32 fd;
+	__u32 vm_id;
+};
+
+/**
  * struct drm_vsvm_bind - Bind memory of the process explicitly ("userptr").
  * @vm_id: Handle of a VM of layout msvm.
  * @flags: DRM_VSVM_BIND_READ_ONLY or 0.
  * @addr: First address, page aligned; the GPU's is the same.
  * @length: Bytes, page aligned.
+ * @others: User pointer to an array of struct drm_vsvm_bind_other: VMs that it is
+ *	bound for as well; 0 if there are none.
+ * @num_others: Number of @others, at most 7.
+ * @pad: Must be zero.
  *
- * When the call returns all of the interval is mapped. Jobs that touch it use this
- * mapping and no other, until DRM_VSVM_UNBIND. VMs of other GPUs bind it by calls of
- * their own; those of the same process that bind exactly the same interval share one
- * notifier and one walk.
+ * When the call returns all of the interval is mapped, for all of the VMs. Jobs that
+ * touch it use this mapping and no other, until DRM_VSVM_UNBIND of each. VMs that bind
+ * exactly the same interval, by one call or by several, share one notifier and one
+ * walk.
  *
  * If the memory operations of the process take pages of it away, all of it is mapped
  * again: when a job touches it, or, on a GPU without page faults, by a worker, and
@@ -364,18 +378,22 @@ struct drm_vsvm_keep {
  * accessed any more, jobs that touch it fail; after memory was mapped there again
  * the next job that is queued finds it bound.
  *
- * EINVAL: bad interval, flags, or beyond what the VM can map. EEXIST: overlaps
- * another binding of the VM. EFAULT: part of it is no memory. EACCES: the process
+ * EINVAL: bad interval, flags, pad, number of VMs, one of them twice, or beyond what
+ * a VM can map. EEXIST: overlaps another binding of a VM. EBADF: a file that is not
+ * one of vsvm's. EFAULT: part of it is no memory, or @others not readable. EACCES: the process
  * may not write part of it (or read, with DRM_VSVM_BIND_READ_ONLY). EOPNOTSUPP:
  * memory that can't be shared with devices; or a VM of another layout. ENOENT: no
  * such VM. EPERM: the caller's mm is not the VM's. EINTR, EIO, ENODEV, EBUSY, ENOMEM:
- * nothing is bound.
+ * nothing is bound for any.
  */
 struct drm_vsvm_bind {
 	__u32 vm_id;
 	__u32 flags;
 	__u64 addr;
 	__u64 length;
+	__u64 others;
+	__u32 num_others;
+	__u32 pad;
 };
 
 /**

@@ -75,6 +75,9 @@
  *   memory is freed after an RCU grace period, for lookups under RCU.
  * - &struct drm_msvm_member: the driver's. drm_msvm_leave() returns when the
  *   library holds no pointer to it.
+ * - &struct drm_msvm_userptr: made by the first member that attaches to its
+ *   interval, freed with the last that detaches, after its notifier was removed.
+ *   Bindings are the driver's, and are detached before their member leaves.
  * - &struct msvm_fault_pool: created when the first member joins whose device has
  *   a fault queue, freed with the address space. Each fault in it is counted in
  *   its member, and drm_msvm_leave() waits for that count.

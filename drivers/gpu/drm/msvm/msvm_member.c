@@ -207,6 +207,8 @@ void drm_msvm_leave(struct drm_msvm_member *member)
 	wait_var_event(&member->queued, !atomic_read(&member->queued));
 	msvm_keep_stop(member);
 
+	/* The driver forgot to detach them. */
+	WARN_ON_ONCE(atomic_read(&member->userptrs));
 	WRITE_ONCE(member->leaving, true);
 	trace_msvm_leave(msvm->id, member->slot);
 

@@ -202,6 +202,7 @@ static int msvm_userptr_join(struct msvm_userptrs *userptrs,
 		return -EEXIST;
 	}
 	userptr->users++;
+	atomic_inc(&binding->member->userptrs);
 	binding->userptr = userptr;
 	down_write(&userptrs->space.gpusvm.notifier_lock);
 	userptr->bindings[slot] = binding;
@@ -230,6 +231,7 @@ static void msvm_userptr_leave(struct msvm_userptrs *userptrs,
 		userptrs->nr--;
 	}
 	mutex_unlock(&userptrs->lock);
+	atomic_dec(&binding->member->userptrs);
 	if (last)
 		msvm_userptr_free(userptr);
 }

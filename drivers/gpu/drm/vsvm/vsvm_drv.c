@@ -3,6 +3,7 @@
  * vsvm: virtual GPUs that share the memory of a process. This file is
  * responsible for the module, the DRM driver and its table of ioctls.
  */
+#include <linux/file.h>
 #include <linux/module.h>
 
 #include <drm/drm_drv.h>
@@ -125,6 +126,23 @@ static const struct drm_ioctl_desc vsvm_ioctls[] = {
 	DRM_IOCTL_DEF_DRV(VSVM_RESIDENCY, vsvm_residency_ioctl, DRM_RENDER_ALLOW),
 	DRM_IOCTL_DEF_DRV(VSVM_MEMORY, vsvm_memory_ioctl, DRM_RENDER_ALLOW),
 };
+
+static const struct file_operations vsvm_fops;
+
+/*
+ * Find a VM of another file of ours and take a reference. Context: sleeps. Return:
+ * the VM; -EBADF: no such file, or not ours; -ENOENT.
+ */
+struct vsvm_vm *vsvm_vm_lookup_fd(int fd, u32 vm_id)
+{
+	struct vsvm_vm *vm;
+
+	CLASS(fd, f)(fd);
+	if (fd_empty(f) || fd_file(f)->f_op != &vsvm_fops)
+		return ERR_PTR(-EBADF);
+	vm = vsvm_vm_lookup(fd_file(f)->private_data, vm_id);
+	return vm ?: ERR_PTR(-ENOENT);
+}
 
 static const struct file_operations vsvm_fops = {
 	.owner = THIS_MODULE,

@@ -485,6 +485,7 @@ struct vsvm_file {
 
 /* vsvm_drv.c */
 extern const struct drm_driver vsvm_drm_driver;
+struct vsvm_vm *vsvm_vm_lookup_fd(int fd, u32 vm_id);
 extern bool vsvm_oracle;
 struct vsvm_config vsvm_default_config(void);
 extern enum vsvm_fault_mode vsvm_fault_mode;

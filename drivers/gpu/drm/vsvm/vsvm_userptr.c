@@ -8,10 +8,14 @@
 #include <linux/interval_tree.h>
 #include <linux/mm.h>
 #include <linux/slab.h>
+#include <linux/uaccess.h>
 
 #include <drm/drm_file.h>
 
 #include "vsvm_drv.h"
+
+/* VMs of one call: as many locks of a kind can be told apart by lockdep. */
+#define VSVM_BIND_VMS	8
 
 /**
  * struct vsvm_bind - A binding of a VM.
@@ -26,6 +30,11 @@ struct vsvm_bind {
 	/** @users: Engines that use it; 0 once it is out of the tree. */
 	atomic_t users;
 };
+
+static struct vsvm_bind *to_vsvm_bind(struct drm_msvm_userptr_binding *base)
+{
+	return container_of(base, struct vsvm_bind, base);
+}
 
 static struct vsvm_vm *vsvm_bind_vm(struct drm_msvm_userptr_binding *base)
 {
@@ -221,24 +230,23 @@ void vsvm_binds_unlock(struct vsvm_vm *vm)
 	drm_msvm_userptr_unlock(&vm->member);
 }
 
-static int vsvm_bind_vm_memory(struct vsvm_vm *vm, void *data)
+/* Have a binding of a VM, without memory. Return: or an error. */
+static struct vsvm_bind *vsvm_bind_make(struct vsvm_vm *vm,
+					const struct drm_vsvm_bind *args)
 {
-	struct drm_vsvm_bind *args = data;
-	struct drm_msvm_userptr_binding *base;
 	struct vsvm_bind *bind;
 	u32 flags = 0;
 	int err;
 
 	bind = kzalloc_obj(*bind);
 	if (!bind)
-		return -ENOMEM;
+		return ERR_PTR(-ENOMEM);
 	bind->read_only = args->flags & DRM_VSVM_BIND_READ_ONLY;
 	if (bind->read_only)
 		flags |= DRM_MSVM_USERPTR_READ_ONLY;
 	if (!vm->gpu->config.page_faults)
 		flags |= DRM_MSVM_USERPTR_KEEP;
-	base = &bind->base;
-	err = drm_msvm_userptr_attach(base, &vm->member, args->addr,
+	err = drm_msvm_userptr_attach(&bind->base, &vm->member, args->addr,
 				      args->addr + args->length, &vsvm_bind_ops,
 				      flags);
 	if (err)
@@ -246,18 +254,117 @@ static int vsvm_bind_vm_memory(struct vsvm_vm *vm, void *data)
 	err = vsvm_bind_add(vm, bind);
 	if (err)
 		goto err_detach;
-	err = drm_msvm_userptr_bind(&base, 1);
-	if (err)
-		goto err_remove;
-	return 0;
+	return bind;
 
-err_remove:
-	vsvm_bind_remove(vm, bind);
 err_detach:
-	drm_msvm_userptr_detach(base);
+	drm_msvm_userptr_detach(&bind->base);
 err_free:
 	kfree(bind);
+	return ERR_PTR(err);
+}
+
+/*
+ * Bind for all VMs or none. Their kill_locks are held, and none is killed.
+ */
+static int vsvm_bind_all(struct vsvm_vm **vms, unsigned int nr,
+			 const struct drm_vsvm_bind *args)
+{
+	struct drm_msvm_userptr_binding *bases[VSVM_BIND_VMS];
+	struct vsvm_bind *bind;
+	unsigned int n;
+	int err = 0;
+
+	for (n = 0; n < nr; n++) {
+		bind = vsvm_bind_make(vms[n], args);
+		if (IS_ERR(bind)) {
+			err = PTR_ERR(bind);
+			break;
+		}
+		bases[n] = &bind->base;
+	}
+	if (!err)
+		err = drm_msvm_userptr_bind(bases, nr);
+	while (err && n--) {
+		bind = to_vsvm_bind(bases[n]);
+		vsvm_bind_remove(vms[n], bind);
+		vsvm_bind_free(bind);
+	}
 	return err == -ESRCH ? -EFAULT : err;
+}
+
+/* Lock VMs that are in the order of their addresses, and bind. */
+static int vsvm_bind_locked(struct vsvm_vm **vms, unsigned int nr,
+			    const struct drm_vsvm_bind *args)
+{
+	unsigned int locked;
+	int err = 0;
+
+	for (locked = 0; locked < nr; locked++) {
+		err = mutex_lock_interruptible_nested(&vms[locked]->kill_lock,
+						      locked);
+		if (err)
+			break;
+		if (vms[locked]->killed)
+			err = -ENODEV;
+	}
+	if (!err)
+		err = vsvm_bind_all(vms, nr, args);
+	while (locked--)
+		mutex_unlock(&vms[locked]->kill_lock);
+
+	return err;
+}
+
+/* Insert a VM by its address, with a reference. Return: 0, or why it may not be. */
+static int vsvm_bind_add_vm(struct vsvm_vm **vms, unsigned int nr,
+			    struct vsvm_vm *vm)
+{
+	unsigned int i = nr;
+
+	if (vm->layout != DRM_VSVM_VM_LAYOUT_MSVM)
+		return -EOPNOTSUPP;
+	if (vm->mm != current->mm)
+		return -EPERM;
+	while (i && vms[i - 1] >= vm) {
+		if (vms[i - 1] == vm)
+			return -EINVAL;
+		i--;
+	}
+	memmove(vms + i + 1, vms + i, (nr - i) * sizeof(*vms));
+	vms[i] = vm;
+	return 0;
+}
+
+/* Find the VMs of a call. Return: how many, or an error. */
+static int vsvm_bind_vms(struct drm_file *file,
+			 const struct drm_vsvm_bind *args, struct vsvm_vm **vms)
+{
+	struct drm_vsvm_bind_other others[VSVM_BIND_VMS - 1];
+	unsigned int nr, i;
+	int err = 0;
+
+	if (copy_from_user(others, u64_to_user_ptr(args->others),
+			   args->num_others * sizeof(*others)))
+		return -EFAULT;
+	for (nr = 0; nr <= args->num_others; nr++) {
+		struct vsvm_vm *vm;
+
+		vm = nr ? vsvm_vm_lookup_fd(others[nr - 1].fd,
+					    others[nr - 1].vm_id) :
+			  vsvm_vm_lookup(file, args->vm_id);
+		if (IS_ERR_OR_NULL(vm)) {
+			err = vm ? PTR_ERR(vm) : -ENOENT;
+			break;
+		}
+		err = vsvm_bind_add_vm(vms, nr, vm);
+		if (err) {
+			vsvm_vm_put(vm);
+			break;
+		}
+	}
+	for (i = 0; err && i < nr; i++)
+		vsvm_vm_put(vms[i]);
+	return err ?: nr;
 }
 
 static int vsvm_unbind_vm_memory(struct vsvm_vm *vm, void *data)
@@ -298,12 +405,23 @@ void vsvm_binds_fini(struct vsvm_vm *vm)
 
 int vsvm_bind_ioctl(struct drm_device *drm, void *data, struct drm_file *file)
 {
+	struct vsvm_vm *vms[VSVM_BIND_VMS];
 	struct drm_vsvm_bind *args = data;
+	int nr, err;
 
-	if (args->flags & ~DRM_VSVM_BIND_READ_ONLY ||
+	if (args->flags & ~DRM_VSVM_BIND_READ_ONLY || args->pad ||
+	    args->num_others >= VSVM_BIND_VMS ||
+	    (!args->num_others && args->others) ||
 	    !vsvm_interval_ok(args->addr, args->length))
 		return -EINVAL;
-	return vsvm_with_vm(file, args->vm_id, vsvm_bind_vm_memory, args);
+	nr = vsvm_bind_vms(file, args, vms);
+	if (nr < 0)
+		return nr;
+	err = vsvm_bind_locked(vms, nr, args);
+	while (nr--)
+		vsvm_vm_put(vms[nr]);
+
+	return err;
 }
 
 int vsvm_unbind_ioctl(struct drm_device *drm, void *data,
