@@ -149,10 +149,10 @@ struct drm_msvm {
 struct msvm_shard {
 	/* Of ranges and of userptrs alike: what their gpusvm leads to. */
 	struct_group_tagged(msvm_space, space,
-		/** @gpusvm: The kernel's ranges and notifier of this window. */
-		struct drm_gpusvm gpusvm;
-		/** @msvm: The address space. */
-		struct drm_msvm *msvm;
+			    /** @gpusvm: Ranges and notifier of this window. */
+			    struct drm_gpusvm gpusvm;
+			    /** @msvm: The address space. */
+			    struct drm_msvm *msvm;
 	);
 	/** @start: First address of the window. */
 	unsigned long start;

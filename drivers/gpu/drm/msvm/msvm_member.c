@@ -194,8 +194,8 @@ static void msvm_leave_shard(struct msvm_shard *shard,
  *
  * Context: Sleeps. The caller holds no lock that any of the member's
  * operations takes. Its userptrs were detached. No drm_msvm_handle_fault() or
- * drm_msvm_fault_push() of this member is under way or starts: the driver has stopped its GPU's work in this
- * VM before.
+ * drm_msvm_fault_push() of this member is under way or starts: the driver has
+ * stopped its GPU's work in this VM before.
  */
 void drm_msvm_leave(struct drm_msvm_member *member)
 {

@@ -330,11 +330,11 @@ EXPORT_SYMBOL_GPL(drm_msvm_userptr_detach);
 /* For drm_msvm_reset(): the member's device lost its page tables. Sleeps. */
 void msvm_userptr_reset(struct drm_msvm_member *member)
 {
-	/* Pairs with smp_store_release() when the first one is made. */
-	struct msvm_userptrs *userptrs =
-		smp_load_acquire(&member->msvm->userptrs);
+	struct msvm_userptrs *userptrs;
 	struct rb_node *node;
 
+	/* Pairs with smp_store_release() when the first one is made. */
+	userptrs = smp_load_acquire(&member->msvm->userptrs);
 	if (!userptrs)
 		return;
 

@@ -405,10 +405,10 @@ void msvm_userptr_quiesce(struct drm_msvm_range *range, unsigned int slot)
 
 static struct rw_semaphore *msvm_userptr_rwsem(struct drm_msvm_member *member)
 {
-	/* Pairs with smp_store_release() when the first one is made. */
-	struct msvm_userptrs *userptrs =
-		smp_load_acquire(&member->msvm->userptrs);
+	struct msvm_userptrs *userptrs;
 
+	/* Pairs with smp_store_release() when the first one is made. */
+	userptrs = smp_load_acquire(&member->msvm->userptrs);
 	return &userptrs->space.gpusvm.notifier_lock;
 }
 

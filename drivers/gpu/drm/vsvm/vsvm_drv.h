@@ -7,7 +7,7 @@
  * Lock order, from the outside in:
  *   VM's kill_lock -> VM's exec_lock, GPU's vms_lock, locks of the layout (see
  *   drm_msvm, or &struct vsvm_gpusvm) -> VM's flush_lock, engine's tlb_lock.
- * VM's jobs_lock and binds_lock and engine's fifo_lock are innermost. The oracle's
+ * VM's jobs_lock and lock of binds and engine's fifo_lock are innermost. The oracle's
  * lock is outside of tlb_lock.
  */
 #ifndef __VSVM_DRV_H__
@@ -20,7 +20,6 @@
 #include <linux/ktime.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
-#include <linux/rbtree_types.h>
 #include <linux/spinlock.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
@@ -29,19 +28,18 @@
 #include <drm/drm_device.h>
 #include <drm/drm_msvm.h>
 #include <drm/drm_msvm_memory.h>
-#include <drm/drm_msvm_userptr.h>
 #include <drm/gpu_scheduler.h>
 #include <drm/vsvm_drm.h>
+
+#include "vsvm_userptr.h"
 
 struct dentry;
 struct dev_pm_ops;
 struct device;
-struct drm_file;
 struct faux_device;
 struct vsvm_engine;
 struct vsvm_job;
 struct vsvm_oracle;
-struct vsvm_vm;
 
 #define VSVM_MAX_GPUS		64
 #define VSVM_MAX_ENGINES	16
@@ -59,8 +57,6 @@ struct vsvm_vm;
 #define VSVM_VRAM_LOST		0xdd
 /* It is real memory of the machine. */
 #define VSVM_MAX_VRAM_MIB	65536
-/* Entries of bindings are so much further in the page table. */
-#define VSVM_BIND_BASE		BIT_ULL(47)
 
 /* How a GPU reaches memory. */
 enum vsvm_dma {
@@ -428,13 +424,8 @@ struct vsvm_vm {
 	u64 last_job;
 	/** @jobs_wq: Woken when a job ends. */
 	wait_queue_head_t jobs_wq;
-
-	/** @binds_lock: Protects @binds and @nr_binds. */
-	spinlock_t binds_lock;
-	/** @binds: Bindings, by address; changed under @kill_lock as well. */
-	struct rb_root_cached binds;
-	/** @nr_binds: Number of @binds. */
-	unsigned int nr_binds;
+	/** @binds: Bindings. */
+	struct vsvm_binds binds;
 };
 
 /**
@@ -485,7 +476,6 @@ struct vsvm_file {
 
 /* vsvm_drv.c */
 extern const struct drm_driver vsvm_drm_driver;
-struct vsvm_vm *vsvm_vm_lookup_fd(int fd, u32 vm_id);
 extern bool vsvm_oracle;
 struct vsvm_config vsvm_default_config(void);
 extern enum vsvm_fault_mode vsvm_fault_mode;
@@ -585,20 +575,6 @@ int vsvm_memory_ioctl(struct drm_device *drm, void *data,
 		      struct drm_file *file);
 int vsvm_keep_ioctl(struct drm_device *drm, void *data, struct drm_file *file);
 int vsvm_prefetch(struct vsvm_vm *vm, u64 start, u64 len, u32 target);
-
-bool vsvm_interval_ok(u64 start, u64 len);
-int vsvm_with_vm(struct drm_file *file, u32 vm_id,
-		 int (*fn)(struct vsvm_vm *vm, void *data), void *data);
-
-/* vsvm_userptr.c */
-int vsvm_bind_ioctl(struct drm_device *drm, void *data, struct drm_file *file);
-int vsvm_unbind_ioctl(struct drm_device *drm, void *data,
-		      struct drm_file *file);
-u64 vsvm_bind_lookup(struct vsvm_vm *vm, u64 addr);
-int vsvm_bind_fault(struct vsvm_vm *vm, u64 addr, enum drm_msvm_access access);
-bool vsvm_binds_lock(struct vsvm_vm *vm);
-void vsvm_binds_unlock(struct vsvm_vm *vm);
-void vsvm_binds_fini(struct vsvm_vm *vm);
 
 /* vsvm_oracle.c */
 int vsvm_oracle_join(struct vsvm_vm *vm);

@@ -11,6 +11,7 @@
 #include <linux/uaccess.h>
 
 #include <drm/drm_file.h>
+#include <drm/drm_msvm_userptr.h>
 
 #include "vsvm_drv.h"
 
@@ -23,7 +24,7 @@
 struct vsvm_bind {
 	/** @base: The library's part. */
 	struct drm_msvm_userptr_binding base;
-	/** @node: Entry in &vsvm_vm.binds; its binds_lock. */
+	/** @node: Entry in &vsvm_binds.tree; its lock. */
 	struct interval_tree_node node;
 	/** @read_only: The engines may not write. */
 	bool read_only;
@@ -68,14 +69,20 @@ static const struct drm_msvm_userptr_ops vsvm_bind_ops = {
 	.zap = vsvm_bind_zap,
 };
 
-/* The first binding that overlaps an interval, or NULL. binds_lock held. */
+void vsvm_binds_init(struct vsvm_vm *vm)
+{
+	spin_lock_init(&vm->binds.lock);
+	vm->binds.tree = RB_ROOT_CACHED;
+}
+
+/* The first binding that overlaps an interval, or NULL. lock of the bindings held. */
 static struct vsvm_bind *vsvm_bind_first(struct vsvm_vm *vm, u64 start, u64 end)
 {
 	struct interval_tree_node *node;
 
-	lockdep_assert_held(&vm->binds_lock);
+	lockdep_assert_held(&vm->binds.lock);
 
-	node = interval_tree_iter_first(&vm->binds, start, end - 1);
+	node = interval_tree_iter_first(&vm->binds.tree, start, end - 1);
 	return node ? container_of(node, struct vsvm_bind, node) : NULL;
 }
 
@@ -88,12 +95,12 @@ u64 vsvm_bind_lookup(struct vsvm_vm *vm, u64 addr)
 	bool bound;
 
 	/* Pairs with WRITE_ONCE() when one comes: then TLBs are flushed. */
-	if (!READ_ONCE(vm->nr_binds))
+	if (!READ_ONCE(vm->binds.nr))
 		return addr;
 
-	spin_lock(&vm->binds_lock);
+	spin_lock(&vm->binds.lock);
 	bound = vsvm_bind_first(vm, addr, addr + 1);
-	spin_unlock(&vm->binds_lock);
+	spin_unlock(&vm->binds.lock);
 
 	return bound ? addr + VSVM_BIND_BASE : addr;
 }
@@ -105,15 +112,15 @@ static int vsvm_bind_add(struct vsvm_vm *vm, struct vsvm_bind *bind)
 
 	bind->node.start = bind->base.start;
 	bind->node.last = bind->base.end - 1;
-	spin_lock(&vm->binds_lock);
+	spin_lock(&vm->binds.lock);
 	if (vsvm_bind_first(vm, bind->base.start, bind->base.end)) {
 		err = -EEXIST;
 	} else {
-		interval_tree_insert(&bind->node, &vm->binds);
+		interval_tree_insert(&bind->node, &vm->binds.tree);
 		/* Pairs with READ_ONCE() in lookups. */
-		WRITE_ONCE(vm->nr_binds, vm->nr_binds + 1);
+		WRITE_ONCE(vm->binds.nr, vm->binds.nr + 1);
 	}
-	spin_unlock(&vm->binds_lock);
+	spin_unlock(&vm->binds.lock);
 	/* What they have of it by page faults may allow more. */
 	if (!err)
 		vsvm_tlb_flush(vm);
@@ -126,10 +133,10 @@ static void vsvm_bind_remove(struct vsvm_vm *vm, struct vsvm_bind *bind)
 	struct vsvm_gpu *gpu = vm->gpu;
 	unsigned int i;
 
-	spin_lock(&vm->binds_lock);
-	interval_tree_remove(&bind->node, &vm->binds);
-	WRITE_ONCE(vm->nr_binds, vm->nr_binds - 1);
-	spin_unlock(&vm->binds_lock);
+	spin_lock(&vm->binds.lock);
+	interval_tree_remove(&bind->node, &vm->binds.tree);
+	WRITE_ONCE(vm->binds.nr, vm->binds.nr - 1);
+	spin_unlock(&vm->binds.lock);
 
 	/* They may be in a fault that sleeps for ever: they look again. */
 	for (i = 0; i < gpu->config.engines && atomic_read(&bind->users); i++)
@@ -153,10 +160,10 @@ int vsvm_bind_fault(struct vsvm_vm *vm, u64 addr, enum drm_msvm_access access)
 	struct vsvm_bind *bind;
 	int err = 0;
 
-	if (!READ_ONCE(vm->nr_binds))
+	if (!READ_ONCE(vm->binds.nr))
 		return -ENOENT;
 
-	spin_lock(&vm->binds_lock);
+	spin_lock(&vm->binds.lock);
 	bind = vsvm_bind_first(vm, addr, addr + 1);
 	if (!bind)
 		err = -ENOENT;
@@ -167,7 +174,7 @@ int vsvm_bind_fault(struct vsvm_vm *vm, u64 addr, enum drm_msvm_access access)
 		err = -EFAULT;
 	else
 		atomic_inc(&bind->users);
-	spin_unlock(&vm->binds_lock);
+	spin_unlock(&vm->binds.lock);
 	if (err)
 		return err;
 
@@ -186,8 +193,8 @@ static bool vsvm_binds_valid(struct vsvm_vm *vm)
 	struct interval_tree_node *node;
 	bool valid = true;
 
-	spin_lock(&vm->binds_lock);
-	for (node = interval_tree_iter_first(&vm->binds, 0, ULONG_MAX);
+	spin_lock(&vm->binds.lock);
+	for (node = interval_tree_iter_first(&vm->binds.tree, 0, ULONG_MAX);
 	     node && valid;
 	     node = interval_tree_iter_next(node, 0, ULONG_MAX)) {
 		struct vsvm_bind *bind =
@@ -195,14 +202,15 @@ static bool vsvm_binds_valid(struct vsvm_vm *vm)
 
 		valid = drm_msvm_userptr_valid(&bind->base);
 	}
-	spin_unlock(&vm->binds_lock);
+	spin_unlock(&vm->binds.lock);
 
 	return valid;
 }
 
 /*
  * A job of a GPU without page faults is about to be queued: it must find what is
- * bound, or queues that are stopped. Context: sleeps; exec_lock held, not dying.
+ * bound, or queues that are stopped. Context: sleeps; exec_lock held, the VM not
+ * dying.
  * Return: whether there are bindings; then nothing is taken away from them until
  * vsvm_binds_unlock().
  */
@@ -212,7 +220,7 @@ bool vsvm_binds_lock(struct vsvm_vm *vm)
 
 	lockdep_assert_held(&vm->exec_lock);
 
-	if (vm->gpu->config.page_faults || !READ_ONCE(vm->nr_binds))
+	if (vm->gpu->config.page_faults || !READ_ONCE(vm->binds.nr))
 		return false;
 	for (;;) {
 		drm_msvm_userptr_lock(&vm->member);
@@ -373,12 +381,12 @@ static int vsvm_unbind_vm_memory(struct vsvm_vm *vm, void *data)
 	u64 end = args->addr + args->length;
 	struct vsvm_bind *bind;
 
-	spin_lock(&vm->binds_lock);
+	spin_lock(&vm->binds.lock);
 	bind = vsvm_bind_first(vm, args->addr, end);
 	/* It stays there: who removes it has the VM's kill_lock, as we do. */
 	if (bind && (bind->base.start != args->addr || bind->base.end != end))
 		bind = NULL;
-	spin_unlock(&vm->binds_lock);
+	spin_unlock(&vm->binds.lock);
 	if (!bind)
 		return -ENOENT;
 
@@ -393,9 +401,9 @@ void vsvm_binds_fini(struct vsvm_vm *vm)
 	struct vsvm_bind *bind;
 
 	for (;;) {
-		spin_lock(&vm->binds_lock);
+		spin_lock(&vm->binds.lock);
 		bind = vsvm_bind_first(vm, 0, U64_MAX);
-		spin_unlock(&vm->binds_lock);
+		spin_unlock(&vm->binds.lock);
 		if (!bind)
 			return;
 		vsvm_bind_remove(vm, bind);

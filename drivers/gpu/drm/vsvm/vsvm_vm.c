@@ -150,8 +150,7 @@ static struct vsvm_vm *vsvm_vm_create(struct vsvm_gpu *gpu,
 	mutex_init(&vm->exec_lock);
 	mutex_init(&vm->kill_lock);
 	spin_lock_init(&vm->jobs_lock);
-	spin_lock_init(&vm->binds_lock);
-	vm->binds = RB_ROOT_CACHED;
+	vsvm_binds_init(vm);
 	init_waitqueue_head(&vm->jobs_wq);
 	vm->mm = current->mm;
 	mmgrab(vm->mm);
