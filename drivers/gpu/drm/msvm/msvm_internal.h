@@ -147,13 +147,10 @@ struct drm_msvm {
  * struct msvm_shard - A window of the address space with locks of its own.
  */
 struct msvm_shard {
-	/* Of ranges and of userptrs alike: what their gpusvm leads to. */
-	struct_group_tagged(msvm_space, space,
-			    /** @gpusvm: Ranges and notifier of this window. */
-			    struct drm_gpusvm gpusvm;
-			    /** @msvm: The address space. */
-			    struct drm_msvm *msvm;
-	);
+	/** @gpusvm: The kernel's ranges and notifier of this window. */
+	struct drm_gpusvm gpusvm;
+	/** @msvm: The address space. */
+	struct drm_msvm *msvm;
 	/** @start: First address of the window. */
 	unsigned long start;
 	/** @lock: The shard lock. */
@@ -172,6 +169,22 @@ struct msvm_shard {
 	/** @collect_work: Removes the ranges in @collect. */
 	struct work_struct collect_work;
 };
+
+/**
+ * struct msvm_space - What the gpusvm of ranges and of userptrs alike leads to: a
+ * shard begins with the same.
+ */
+struct msvm_space {
+	/** @gpusvm: The kernel's, with the notifier lock. */
+	struct drm_gpusvm gpusvm;
+	/** @msvm: The address space. */
+	struct drm_msvm *msvm;
+};
+
+static_assert(offsetof(struct msvm_shard, gpusvm) ==
+	      offsetof(struct msvm_space, gpusvm));
+static_assert(offsetof(struct msvm_shard, msvm) ==
+	      offsetof(struct msvm_space, msvm));
 
 /**
  * struct msvm_slot_entry - Which slot an entry of the pages array is for.
