@@ -22,6 +22,9 @@
 
 static int made;
 
+/* The PCI functions of the current set, as they may be numbered anew any time. */
+static char pci_names[VSVM_MAX_SET][64];
+
 static int attr_store(const char *path, const char *value)
 {
 	int fd = open(path, O_WRONLY), ret = 0;
@@ -108,14 +111,16 @@ bool gpus_can_peer(void)
 	return !gpus_on_pci() || strcmp(getenv("MSVM_PCI"), "ports");
 }
 
-/* The PCI function of a GPU, by its number. */
-static void pci_name(int index, char *name, size_t size)
+/* The PCI function of an open GPU. */
+void gpu_pci_name(int fd, char *name, size_t size)
 {
 	char path[96], target[256] = "";
+	struct stat st;
 	const char *last;
 
-	snprintf(path, sizeof(path), "/sys/class/drm/renderD%d/device",
-		 128 + index);
+	igt_assert(!fstat(fd, &st));
+	snprintf(path, sizeof(path), "/sys/dev/char/%u:%u/device",
+		 major(st.st_rdev), minor(st.st_rdev));
 	igt_assert(readlink(path, target, sizeof(target) - 1) > 0);
 	last = strrchr(target, '/');
 	snprintf(name, size, "%s", last ? last + 1 : target);
@@ -155,10 +160,9 @@ int gpu_pull(int index)
 {
 	char path[160];
 
-	if (!made && gpus_on_pci()) {
-		pci_name(index, path, sizeof(path));
-		return attr_store("/sys/bus/pci/drivers/vsvm/unbind", path);
-	}
+	if (!made && gpus_on_pci())
+		return attr_store("/sys/bus/pci/drivers/vsvm/unbind",
+				  pci_names[index]);
 	snprintf(path, sizeof(path), CONFIGFS "/" PREFIX "%d/live", index);
 	return attr_store(path, "0");
 }
@@ -287,8 +291,10 @@ static bool pci_set_make(struct vsvm_set *set, int n, uint32_t layout,
 		return false;
 	vsvm_set_open(set, n, layout);
 	vsvm_placement("first-touch");
-	for (i = 0; i < n; i++)
+	for (i = 0; i < n; i++) {
+		gpu_pci_name(set->fd[i], pci_names[i], sizeof(pci_names[i]));
 		gpu_debugfs_write(set->fd[i], "vram_limit_mib", mib);
+	}
 	return true;
 }
 

@@ -13,6 +13,7 @@ void gpus_remove(void);
 int gpu_plug(int index);
 int gpu_pull(int index);
 bool gpus_on_pci(void);
+void gpu_pci_name(int fd, char *name, size_t size);
 bool gpus_can_peer(void);
 
 int gpu_minor(int fd);

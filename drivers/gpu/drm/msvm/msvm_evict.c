@@ -108,6 +108,18 @@ static bool msvm_block_evict_to_peer(struct msvm_block *block)
 	return done;
 }
 
+/*
+ * Does a process that is gone still have its mappings taken down? The kernel (7.3)
+ * must not do that with a huge page's while the page is being migrated: it takes the
+ * migration entry for the device page's own and drops a reference that is ours. When
+ * it is done with all of them it says that there is nothing left for the OOM killer.
+ */
+static bool msvm_mm_unmapping(struct mm_struct *mm)
+{
+	return !mm_flags_test(MMF_OOM_SKIP, mm) ||
+	       rwsem_is_locked(&mm->mmap_lock);
+}
+
 /* Evict one block's pages to system memory. Return: as the kernel's function. */
 static int msvm_block_evict_to_ram(struct msvm_block *block)
 {
@@ -125,6 +137,8 @@ static int msvm_block_evict_to_ram(struct msvm_block *block)
 	 * function wants some process that is alive and makes no other use of
 	 * it; the first one always is.
 	 */
+	if (msvm_mm_unmapping(mm))
+		return -EBUSY;
 	rcu_read_lock();
 	init = get_pid_task(find_pid_ns(1, &init_pid_ns), PIDTYPE_PID);
 	rcu_read_unlock();
