@@ -18,11 +18,11 @@ kernel_image() {
 
 parse_run_options() {
 	KERNEL=stock GPUS=1 MEM='' SMP=2 SHARE='' TIMEOUT='' MODULES=1 KMEMLEAK=1 APPEND='' ACCEL_WANTED=auto
-	DEBUG_MODULES='' PCI=''
+	DEBUG_MODULES='' PCI='' PLAIN=0 EDU=0
 	COMMAND=()
 	while [ $# -gt 0 ]; do
 		case $1 in
-		--kernel | --gpus | --mem | --smp | --share | --timeout | --append | --accel)
+		--kernel | --gpus | --plain | --edu | --mem | --smp | --share | --timeout | --append | --accel)
 			[ $# -ge 2 ] || die_usage "$1 needs a value"
 			;;
 		esac
@@ -38,6 +38,8 @@ parse_run_options() {
 		--debug-modules) DEBUG_MODULES=1 ;;
 		--no-modules) MODULES=0 ;;
 		--no-kmemleak) KMEMLEAK=0 ;;
+		--plain) PLAIN=$2; shift ;;
+		--edu) EDU=$2; shift ;;
 		--pci) PCI=switch ;;
 		--pci=*) PCI=${1#--pci=} ;;
 		--) shift; COMMAND=("$@"); break ;;
@@ -57,6 +59,9 @@ parse_run_options() {
 	esac
 	[[ $GPUS =~ ^[0-9]+$ ]] || die_usage "--gpus is a number, not '$GPUS'"
 	[ -z "$PCI" ] || [ "$GPUS" -le 16 ] || die_usage "--gpus is at most 16 with --pci, not '$GPUS'"
+	[[ $PLAIN =~ ^[0-9]+$ ]] || die_usage "--plain is a number, not '$PLAIN'"
+	[[ $EDU =~ ^[0-2]$ ]] || die_usage "--edu is at most 2, not '$EDU'"
+	[ -n "$PCI" ] || [ "$PLAIN$EDU" = 00 ] || die_usage "--plain and --edu go with --pci"
 	[[ $SMP =~ ^[1-9][0-9]*$ ]] || die_usage "--smp is a number, not '$SMP'"
 	if [ "$KERNEL" = debug ]; then
 		: "${MEM:=3G}" "${TIMEOUT:=900}"
@@ -87,7 +92,7 @@ make_channels() {
 	mkfifo "$RUN_DIR/out" "$RUN_DIR/err" "$RUN_DIR"/con.{in,out} "$RUN_DIR"/mon.{in,out}
 	{
 		printf 'MSVM_%s=%s\n' GPUS "$GPUS" KERNEL "$KERNEL" MODULES "$MODULES" \
-			PCI "$PCI" KMEMLEAK "$KMEMLEAK" SHARE "${SHARE:+1}" SHELL "$1" MERGE "$MERGE"
+			PCI "$PCI" PLAIN "$PLAIN" EDU "$EDU" KMEMLEAK "$KMEMLEAK" SHARE "${SHARE:+1}" SHELL "$1" MERGE "$MERGE"
 	} >"$RUN_DIR/settings"
 	{
 		printf 'set --'
@@ -159,6 +164,18 @@ pci_devices() {
 		fi
 		QEMU+=(-object "memory-backend-ram,id=vram$i,size=64M,share=on"
 			-device "ivshmem-plain,memdev=vram$i,bus=$bus")
+	done
+	# QEMU's teaching device moves at most 4 KiB at a time, and reaches all addresses
+	# that its mask, a property, lets it.
+	for ((i = 0; i < EDU; i++)); do
+		bus=edu$i
+		# shellcheck disable=SC2054
+		if [ "$PCI" = ports ]; then
+			QEMU+=(-device "pcie-root-port,id=$bus,chassis=$((i + 101)),slot=$((i + 101))")
+		else
+			QEMU+=(-device "xio3130-downstream,id=$bus,bus=switch,chassis=$((i + 102)),slot=$((i + 102))")
+		fi
+		QEMU+=(-device "edu,dma_mask=0xffffffffffffffff,bus=$bus")
 	done
 }
 

@@ -33,6 +33,12 @@ struct vsvm_run {
 
 typedef void (*vsvm_access_fn)(void *mem, void *data);
 
+/* Copies between memory and a buffer of the engine. */
+struct vsvm_copy {
+	void *buf;
+	size_t len;
+};
+
 /* Must the job stop? Return: 0 or the status it ends with. */
 static int vsvm_run_stopped(struct vsvm_run *run)
 {
@@ -110,6 +116,7 @@ static int vsvm_access(struct vsvm_run *run, u64 addr,
 	bool allowed = addr < vsvm_gpu_va_end(gpu) &&
 		       (access != DRM_MSVM_ACCESS_ATOMIC ||
 			gpu->config.system_atomics);
+	struct vsvm_edu *edu = gpu->config.edu;
 	int err, faults = 0;
 	bool quiesced;
 	void *mem;
@@ -119,14 +126,23 @@ static int vsvm_access(struct vsvm_run *run, u64 addr,
 		if (err)
 			return err;
 
+		if (edu)
+			vsvm_edu_claim(edu);
 		spin_lock(&engine->tlb_lock);
 		/* Pairs with WRITE_ONCE() in vsvm_mmu_quiesce(). */
 		quiesced = READ_ONCE(run->vm->quiesced);
 		mem = allowed && !quiesced ?
 		      vsvm_translate(engine, run->vm, addr, write) : NULL;
-		if (mem)
+		/* Of its commands only those get here that copy. */
+		if (mem && edu)
+			vsvm_edu_start(edu, engine->dma_addr,
+				       ((struct vsvm_copy *)data)->len, write);
+		else if (mem)
 			fn(mem, data);
 		spin_unlock(&engine->tlb_lock);
+		err = edu ? vsvm_edu_release(edu) : 0;
+		if (err)
+			return vsvm_run_failed(run, addr, access, err);
 		if (mem) {
 			cond_resched();
 			return 0;
@@ -151,12 +167,6 @@ static size_t vsvm_page_rest(u64 addr)
 {
 	return PAGE_SIZE - offset_in_page(addr);
 }
-
-/* Copies between memory and a buffer of the engine. */
-struct vsvm_copy {
-	void *buf;
-	size_t len;
-};
 
 static void vsvm_do_read(void *mem, void *data)
 {
@@ -347,6 +357,8 @@ static int vsvm_cmd_copy(struct vsvm_run *run, const struct drm_vsvm_cmd *cmd)
 		dst = cmd->dst + done;
 		n = min3(cmd->len - done, (u64)vsvm_page_rest(src),
 			 (u64)vsvm_page_rest(dst));
+		if (run->engine->gpu->config.edu)
+			n = min_t(size_t, n, VSVM_EDU_MAX);
 		err = vsvm_transfer(run, src, run->engine->bounce, n, false);
 		if (!err)
 			err = vsvm_transfer(run, dst, run->engine->bounce, n,
@@ -520,6 +532,10 @@ static int vsvm_cmd_run(struct vsvm_run *run, const struct drm_vsvm_cmd *cmd)
 	u64 value;
 	int err;
 
+	/* A copy's bytes stay in the function, all else is for the CPU to do. */
+	if (run->engine->gpu->config.edu && cmd->op != DRM_VSVM_OP_COPY &&
+	    cmd->op != DRM_VSVM_OP_NOP)
+		return -EOPNOTSUPP;
 	switch (cmd->op) {
 	case DRM_VSVM_OP_NOP:
 		return vsvm_run_stopped(run);
@@ -573,5 +589,7 @@ int vsvm_job_run(struct vsvm_engine *engine, struct vsvm_job *job)
 
 	if (!job->fence_addr)
 		return vsvm_run_stopped(&run);
+	if (engine->gpu->config.edu)
+		return -EOPNOTSUPP;
 	return vsvm_store(&run, job->fence_addr, 8, job->fence_value);
 }

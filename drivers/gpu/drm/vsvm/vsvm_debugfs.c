@@ -137,6 +137,7 @@ void vsvm_gpu_debugfs_init(struct drm_minor *minor)
 	debugfs_create_file("drop_mappings", 0200, dir, gpu,
 			    &vsvm_drop_mappings_fops);
 	debugfs_create_file("reset", 0200, dir, gpu, &vsvm_reset_fops);
+	vsvm_edu_debugfs_init(gpu, dir);
 	debugfs_create_file_unsafe("hold_flush", 0600, dir, gpu,
 				   &vsvm_hold_flush_fops);
 }

@@ -237,8 +237,13 @@ static int __init vsvm_init(void)
 	err = vsvm_pci_init();
 	if (err)
 		goto err_configfs;
+	err = vsvm_edu_init();
+	if (err)
+		goto err_pci;
 	return 0;
 
+err_pci:
+	vsvm_pci_exit();
 err_configfs:
 	vsvm_configfs_exit();
 err_gpus:
@@ -249,6 +254,7 @@ err_gpus:
 /* No file is open and no item exists in configfs: both hold the module. */
 static void __exit vsvm_exit(void)
 {
+	vsvm_edu_exit();
 	vsvm_pci_exit();
 	vsvm_configfs_exit();
 	vsvm_destroy_param_gpus();

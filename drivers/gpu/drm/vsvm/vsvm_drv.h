@@ -37,6 +37,7 @@ struct dentry;
 struct dev_pm_ops;
 struct device;
 struct faux_device;
+struct vsvm_edu;
 struct vsvm_engine;
 struct vsvm_job;
 struct vsvm_oracle;
@@ -121,6 +122,7 @@ enum vsvm_stale_kind {
  * @page_faults: It takes page faults; otherwise memory must be kept mapped.
  * @fault_mode: How its faults get to the library.
  * @fault_depth: Length of its fault queue, 1 to 4096.
+ * @edu: The bus master that it has instead of an engine in software, or NULL.
  */
 struct vsvm_config {
 	u32 engines;
@@ -137,6 +139,7 @@ struct vsvm_config {
 	u32 page_faults;
 	enum vsvm_fault_mode fault_mode;
 	u32 fault_depth;
+	struct vsvm_edu *edu;
 };
 
 #define VSVM_CONFIG_DEFAULT \
@@ -206,6 +209,8 @@ struct vsvm_engine {
 	spinlock_t tlb_lock;
 	/** @tlb: Direct mapped; @tlb_lock. */
 	struct vsvm_tlb_entry tlb[VSVM_TLB_ENTRIES];
+	/** @dma_addr: Where the last translation led, of system memory; @tlb_lock. */
+	u64 dma_addr;
 	/** @bounce: A page of the engine's own; only the thread uses it. */
 	void *bounce;
 	/** @histogram: Counts of a histogram under way; only the thread uses it. */
@@ -554,6 +559,51 @@ static inline bool vsvm_pci_to_phys(struct vsvm_gpu *gpu, u64 addr,
 				    phys_addr_t *phys)
 {
 	return false;
+}
+#endif
+
+/* vsvm_edu.c */
+/* Most that is moved at a time: QEMU 7.2 refuses all of the buffer of 4 KiB. */
+#define VSVM_EDU_MAX		2048
+#ifdef CONFIG_PCI
+int vsvm_edu_init(void);
+void vsvm_edu_exit(void);
+void vsvm_edu_claim(struct vsvm_edu *edu);
+void vsvm_edu_start(struct vsvm_edu *edu, u64 addr, size_t len, bool write);
+int vsvm_edu_release(struct vsvm_edu *edu);
+void vsvm_edu_drain(struct vsvm_edu *edu);
+void vsvm_edu_debugfs_init(struct vsvm_gpu *gpu, struct dentry *dir);
+#else
+static inline int vsvm_edu_init(void)
+{
+	return 0;
+}
+
+static inline void vsvm_edu_exit(void)
+{
+}
+
+static inline void vsvm_edu_claim(struct vsvm_edu *edu)
+{
+}
+
+static inline void vsvm_edu_start(struct vsvm_edu *edu, u64 addr, size_t len,
+				  bool write)
+{
+}
+
+static inline int vsvm_edu_release(struct vsvm_edu *edu)
+{
+	return -EIO;
+}
+
+static inline void vsvm_edu_drain(struct vsvm_edu *edu)
+{
+}
+
+static inline void vsvm_edu_debugfs_init(struct vsvm_gpu *gpu,
+					 struct dentry *dir)
+{
 }
 #endif
 

@@ -327,6 +327,9 @@ void vsvm_tlb_flush(struct vsvm_vm *vm)
 		}
 		spin_unlock(&engine->tlb_lock);
 	}
+	/* What it started with the lock held goes on without it. */
+	if (gpu->config.edu)
+		vsvm_edu_drain(gpu->config.edu);
 }
 
 /* Should this shoot-down go unanswered, for a test? */
@@ -404,6 +407,8 @@ void vsvm_mmu_quiesce(struct vsvm_vm *vm)
 		spin_lock(&gpu->engines[i].tlb_lock);
 		spin_unlock(&gpu->engines[i].tlb_lock);
 	}
+	if (gpu->config.edu)
+		vsvm_edu_drain(gpu->config.edu);
 }
 
 /* Let them go on. Any context that is not atomic. */
@@ -483,5 +488,6 @@ void *vsvm_translate(struct vsvm_engine *engine, struct vsvm_vm *vm, u64 addr,
 		return NULL;
 	}
 	vsvm_oracle_use(vm, addr, pte & VSVM_PTE_STALE, phys);
+	engine->dma_addr = (pte & PAGE_MASK) + offset_in_page(addr);
 	return page_address(pfn_to_page(PHYS_PFN(phys))) + offset_in_page(addr);
 }
