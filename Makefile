@@ -26,6 +26,7 @@ help:
 	@echo '  make test                      build, static checks, tests on the stock kernel'
 	@echo '  make test-debug                all tests on a kernel with KASAN and lockdep'
 	@echo '  make failnth [MINUTES=10] [SEED=...]  the tests, with allocations that fail'
+	@echo '  make test-pci                  tests with GPUs on PCI, behind an IOMMU, in each topology'
 	@echo '  make stress [MINUTES=60] [SEED=1]  random operations against a model, for so long'
 	@echo
 	@echo 'For a kernel of your own:'
@@ -80,7 +81,7 @@ install-tests: tools igt-tests
 
 # --- for people --------------------------------------------------------------
 
-.PHONY: demo test test-debug stress
+.PHONY: demo test test-debug test-pci stress
 demo:
 	@sh '$(TOP)/tools/demo/run' '$(GPUS)' '$(FILE)'
 
@@ -89,6 +90,9 @@ test:
 
 test-debug:
 	@bash '$(TOP)/tools/check/test' debug
+
+test-pci:
+	@bash '$(TOP)/tools/check/pci'
 
 # Successive seeds; the guest's last run may end some minutes late.
 stress:
