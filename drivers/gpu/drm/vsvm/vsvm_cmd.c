@@ -12,6 +12,7 @@
 #include <linux/unaligned.h>
 
 #include "vsvm_drv.h"
+#include "vsvm_edu.h"
 
 /*
  * Faults in a row at one address before the job fails: each of them was served,

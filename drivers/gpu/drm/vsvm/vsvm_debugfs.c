@@ -11,6 +11,7 @@
 #include <drm/drm_file.h>
 
 #include "vsvm_drv.h"
+#include "vsvm_edu.h"
 
 static int vsvm_counters_show(struct seq_file *m, void *unused)
 {

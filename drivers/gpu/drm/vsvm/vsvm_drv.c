@@ -12,6 +12,7 @@
 #include <drm/drm_print.h>
 
 #include "vsvm_drv.h"
+#include "vsvm_edu.h"
 
 static unsigned int vsvm_gpus;
 module_param_named(gpus, vsvm_gpus, uint, 0444);

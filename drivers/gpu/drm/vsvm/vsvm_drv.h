@@ -562,51 +562,6 @@ static inline bool vsvm_pci_to_phys(struct vsvm_gpu *gpu, u64 addr,
 }
 #endif
 
-/* vsvm_edu.c */
-/* Most that is moved at a time: QEMU 7.2 refuses all of the buffer of 4 KiB. */
-#define VSVM_EDU_MAX		2048
-#ifdef CONFIG_PCI
-int vsvm_edu_init(void);
-void vsvm_edu_exit(void);
-void vsvm_edu_claim(struct vsvm_edu *edu);
-void vsvm_edu_start(struct vsvm_edu *edu, u64 addr, size_t len, bool write);
-int vsvm_edu_release(struct vsvm_edu *edu);
-void vsvm_edu_drain(struct vsvm_edu *edu);
-void vsvm_edu_debugfs_init(struct vsvm_gpu *gpu, struct dentry *dir);
-#else
-static inline int vsvm_edu_init(void)
-{
-	return 0;
-}
-
-static inline void vsvm_edu_exit(void)
-{
-}
-
-static inline void vsvm_edu_claim(struct vsvm_edu *edu)
-{
-}
-
-static inline void vsvm_edu_start(struct vsvm_edu *edu, u64 addr, size_t len,
-				  bool write)
-{
-}
-
-static inline int vsvm_edu_release(struct vsvm_edu *edu)
-{
-	return -EIO;
-}
-
-static inline void vsvm_edu_drain(struct vsvm_edu *edu)
-{
-}
-
-static inline void vsvm_edu_debugfs_init(struct vsvm_gpu *gpu,
-					 struct dentry *dir)
-{
-}
-#endif
-
 /* vsvm_pm.c */
 extern const struct dev_pm_ops vsvm_pm_ops;
 void vsvm_pm_init(struct vsvm_gpu *gpu);

@@ -21,6 +21,7 @@
 #include <drm/drm_print.h>
 
 #include "vsvm_drv.h"
+#include "vsvm_edu.h"
 
 /* QEMU, docs/specs/edu.rst */
 #define EDU_ID			0x00
@@ -59,6 +60,7 @@
 struct vsvm_edu {
 	struct pci_dev *pdev;
 	void __iomem *regs;
+	/* One transfer, or a series of them, at a time. */
 	struct mutex lock;
 	bool busy;
 	wait_queue_head_t wq;

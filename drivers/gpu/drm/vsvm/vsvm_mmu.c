@@ -18,6 +18,7 @@
 #include <drm/drm_print.h>
 
 #include "vsvm_drv.h"
+#include "vsvm_edu.h"
 
 #define VSVM_PT_LEVELS	4
 #define VSVM_PT_BITS	9
