@@ -201,6 +201,13 @@ struct drm_msvm_ops {
 #define DRM_MSVM_DEVICE_PEERS	BIT(1)
 
 /**
+ * DRM_MSVM_DEVICE_EXPLICIT - Faults move no memory to the device's.
+ *
+ * The device maps memory where it is; only drm_msvm_migrate() moves some to it.
+ */
+#define DRM_MSVM_DEVICE_EXPLICIT	BIT(2)
+
+/**
  * struct drm_msvm_device - A registered GPU, embedded in the driver's device.
  *
  * Filled in by drm_msvm_device_register(); drivers read and write nothing in it.

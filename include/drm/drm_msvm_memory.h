@@ -199,5 +199,6 @@ int drm_msvm_residency(struct drm_msvm_member *member, u64 start,
 #define DRM_MSVM_WHERE_DEVICE	2
 
 u32 drm_msvm_device_id(struct drm_msvm_device *dev);
+void *drm_msvm_page_owner(void);
 
 #endif /* __DRM_MSVM_MEMORY_H__ */

@@ -125,7 +125,8 @@ int drm_msvm_device_register(struct drm_msvm_device *dev,
 		drm_err(drm, "msvm: bind, zap, zap_wait and cut_off are required\n");
 		return -EINVAL;
 	}
-	if (flags & ~(DRM_MSVM_DEVICE_NO_DMA | DRM_MSVM_DEVICE_PEERS)) {
+	if (flags & ~(DRM_MSVM_DEVICE_NO_DMA | DRM_MSVM_DEVICE_PEERS |
+		      DRM_MSVM_DEVICE_EXPLICIT)) {
 		drm_err(drm, "msvm: unknown flags %#x\n", flags);
 		return -EINVAL;
 	}

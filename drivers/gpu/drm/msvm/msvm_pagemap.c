@@ -353,6 +353,22 @@ struct msvm_pagemap *msvm_pagemap_of_pfn(unsigned long pfn)
 	return mtree_load(&msvm_pagemaps, pfn);
 }
 
+/**
+ * drm_msvm_page_owner() - Owner of the struct pages of all devices' memory.
+ *
+ * For drivers that walk a process's page table themselves, to compare with
+ * &dev_pagemap.owner.
+ *
+ * Context: Any.
+ *
+ * Return: The owner.
+ */
+void *drm_msvm_page_owner(void)
+{
+	return msvm_owner();
+}
+EXPORT_SYMBOL_GPL(drm_msvm_page_owner);
+
 int msvm_pagemap_init(void)
 {
 	mt_init_flags(&msvm_pagemaps, MT_FLAGS_USE_RCU);

@@ -155,7 +155,8 @@ enum msvm_decision msvm_place(struct drm_msvm_range *range,
 		*reason = MSVM_REASON_NO_MEMORY;
 	else if (!flags.migrate_devmem)
 		*reason = MSVM_REASON_KIND;
-	else if (READ_ONCE(msvm_policy) == MSVM_POLICY_SYSTEM)
+	else if (READ_ONCE(msvm_policy) == MSVM_POLICY_SYSTEM ||
+		 member->dev->flags & DRM_MSVM_DEVICE_EXPLICIT)
 		*reason = MSVM_REASON_POLICY;
 	else if (msvm_place_pinned(range))
 		*reason = MSVM_REASON_PINNED;
