@@ -31,6 +31,7 @@
 #include <drm/gpu_scheduler.h>
 #include <drm/vsvm_drm.h>
 
+#include "vsvm_pci.h"
 #include "vsvm_userptr.h"
 
 struct dentry;
@@ -513,54 +514,6 @@ void *vsvm_vram_to_virt(struct vsvm_gpu *gpu, u64 offset);
 void *vsvm_bus_to_virt(struct vsvm_gpu *gpu, u64 addr);
 struct vsvm_gpu *vsvm_vram_find(u32 index);
 u32 vsvm_vram_index_of(u32 device_id);
-
-/* vsvm_pci.c */
-#ifdef CONFIG_PCI
-int vsvm_pci_init(void);
-void vsvm_pci_exit(void);
-int vsvm_pci_peer_distance(struct vsvm_gpu *gpu, struct vsvm_gpu *peer);
-dma_addr_t vsvm_pci_peer_map(struct vsvm_gpu *gpu, struct device *peer,
-			     u64 offset, size_t size,
-			     enum dma_data_direction dir);
-void vsvm_pci_peer_unmap(struct device *peer, dma_addr_t addr, size_t size,
-			 enum dma_data_direction dir);
-bool vsvm_pci_to_phys(struct vsvm_gpu *gpu, u64 addr, phys_addr_t *phys);
-#else
-static inline int vsvm_pci_init(void)
-{
-	return 0;
-}
-
-static inline void vsvm_pci_exit(void)
-{
-}
-
-static inline int vsvm_pci_peer_distance(struct vsvm_gpu *gpu,
-					 struct vsvm_gpu *peer)
-{
-	return -ENXIO;
-}
-
-static inline dma_addr_t vsvm_pci_peer_map(struct vsvm_gpu *gpu,
-					   struct device *peer, u64 offset,
-					   size_t size,
-					   enum dma_data_direction dir)
-{
-	return DMA_MAPPING_ERROR;
-}
-
-static inline void vsvm_pci_peer_unmap(struct device *peer, dma_addr_t addr,
-				       size_t size,
-				       enum dma_data_direction dir)
-{
-}
-
-static inline bool vsvm_pci_to_phys(struct vsvm_gpu *gpu, u64 addr,
-				    phys_addr_t *phys)
-{
-	return false;
-}
-#endif
 
 /* vsvm_pm.c */
 extern const struct dev_pm_ops vsvm_pm_ops;
