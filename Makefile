@@ -47,7 +47,7 @@ help:
 KUNIT	= $(shell sed -n 's/^CONFIG_KUNIT=[ym]$$/CONFIG_DRM_MSVM_KUNIT_TEST=m/p' \
 	'$(KDIR)/include/config/auto.conf' 2>/dev/null)
 KBUILD	= $(MAKE) -C '$(KDIR)' M='$(TOP)' \
-	CONFIG_DRM_MSVM=m CONFIG_DRM_VSVM=m CONFIG_DRM_MSVM_SAMPLES=m $(KUNIT) \
+	CONFIG_DRM_MSVM=m CONFIG_DRM_VSVM=m CONFIG_DRM_VSVM_HMM=y CONFIG_DRM_MSVM_SAMPLES=m $(KUNIT) \
 	$(if $(MSVM_DEBUG),CONFIG_DRM_MSVM_DEBUG=y)
 
 .PHONY: check-kernel modules modules_install

@@ -13,6 +13,7 @@
 
 #include "vsvm_drv.h"
 #include "vsvm_edu.h"
+#include "vsvm_hmm.h"
 
 static unsigned int vsvm_gpus;
 module_param_named(gpus, vsvm_gpus, uint, 0444);
@@ -241,8 +242,13 @@ static int __init vsvm_init(void)
 	err = vsvm_edu_init();
 	if (err)
 		goto err_pci;
+	err = vsvm_hmm_init();
+	if (err)
+		goto err_edu;
 	return 0;
 
+err_edu:
+	vsvm_edu_exit();
 err_pci:
 	vsvm_pci_exit();
 err_configfs:
@@ -255,6 +261,7 @@ err_gpus:
 /* No file is open and no item exists in configfs: both hold the module. */
 static void __exit vsvm_exit(void)
 {
+	vsvm_hmm_exit();
 	vsvm_edu_exit();
 	vsvm_pci_exit();
 	vsvm_configfs_exit();

@@ -124,6 +124,7 @@ enum vsvm_stale_kind {
  * @fault_mode: How its faults get to the library.
  * @fault_depth: Length of its fault queue, 1 to 4096.
  * @edu: The bus master that it has instead of an engine in software, or NULL.
+ * @explicit_moves: Its faults move no memory.
  */
 struct vsvm_config {
 	u32 engines;
@@ -141,6 +142,7 @@ struct vsvm_config {
 	enum vsvm_fault_mode fault_mode;
 	u32 fault_depth;
 	struct vsvm_edu *edu;
+	bool explicit_moves;
 };
 
 #define VSVM_CONFIG_DEFAULT \
@@ -292,6 +294,8 @@ struct vsvm_gpu {
 	atomic64_t copies;
 	/** @fail_copy: The how manieth of them fails, 0: none (debugfs). */
 	atomic_t fail_copy;
+	/** @fail_alloc: Next so many allocations of its memory fail (debugfs). */
+	atomic_t fail_alloc;
 	/** @fail_dma_map: The how manieth DMA mapping fails, 0: none (debugfs). */
 	atomic_t fail_dma_map;
 	/** @hold_flush: Shoot-downs do not complete for now (debugfs). */
@@ -553,6 +557,8 @@ int vsvm_vm_destroy_ioctl(struct drm_device *drm, void *data,
 			  struct drm_file *file);
 int vsvm_vm_stats_ioctl(struct drm_device *drm, void *data,
 			struct drm_file *file);
+struct vsvm_vm *vsvm_vm_create(struct vsvm_gpu *gpu, struct vsvm_file *file,
+			       u32 layout);
 struct vsvm_vm *vsvm_vm_lookup(struct drm_file *file, u32 vm_id);
 void vsvm_vm_put(struct vsvm_vm *vm);
 void vsvm_vm_kill(struct vsvm_vm *vm);

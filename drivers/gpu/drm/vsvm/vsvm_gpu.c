@@ -99,6 +99,8 @@ static int vsvm_gpu_register(struct vsvm_gpu *gpu)
 
 	if (gpu->config.dma == VSVM_DMA_NONE)
 		flags |= DRM_MSVM_DEVICE_NO_DMA;
+	if (gpu->config.explicit_moves)
+		flags |= DRM_MSVM_DEVICE_EXPLICIT;
 	err = drm_msvm_device_register(&gpu->msvm, &gpu->drm, &vsvm_member_ops,
 				       flags);
 	if (err || !gpu->vram.size)

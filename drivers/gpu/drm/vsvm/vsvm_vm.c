@@ -126,8 +126,13 @@ out:
 	mutex_unlock(&vm->kill_lock);
 }
 
-static struct vsvm_vm *vsvm_vm_create(struct vsvm_gpu *gpu,
-				      struct vsvm_file *file, u32 layout)
+/*
+ * Make a VM of the calling process. @file: NULL for one that never gets jobs. The
+ * caller keeps the GPU. Context: sleeps. Return: the VM, to be killed and put;
+ * -EINVAL: no process; -ENOMEM, or what drm_msvm_join() returns.
+ */
+struct vsvm_vm *vsvm_vm_create(struct vsvm_gpu *gpu, struct vsvm_file *file,
+			       u32 layout)
 {
 	struct vsvm_vm *vm;
 	int err;

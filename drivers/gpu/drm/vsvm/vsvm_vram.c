@@ -58,6 +58,10 @@ static int vsvm_vram_alloc(struct drm_msvm_device *dev, size_t size,
 	LIST_HEAD(blocks);
 	int err;
 
+	/* Not for want of room: the library would make some and try again. */
+	if (atomic_add_unless(&gpu->fail_alloc, -1, 0))
+		return -ENOMEM;
+
 	guard(mutex)(&vram->lock);
 
 	err = gpu_buddy_alloc_blocks(&vram->buddy, 0, vram->size, size, size,
