@@ -27,6 +27,7 @@ help:
 	@echo '  make test-debug                all tests on a kernel with KASAN and lockdep'
 	@echo '  make failnth [MINUTES=10] [SEED=...]  the tests, with allocations that fail'
 	@echo '  make test-pci                  tests with GPUs on PCI, behind an IOMMU, in each topology'
+	@echo "  make test-hmm [KERNEL=debug]   the kernel's hmm-tests, against its own test_hmm and drm_msvm"
 	@echo '  make stress [MINUTES=60] [SEED=1]  random operations against a model, for so long'
 	@echo
 	@echo 'For a kernel of your own:'
@@ -81,7 +82,7 @@ install-tests: tools igt-tests
 
 # --- for people --------------------------------------------------------------
 
-.PHONY: demo test test-debug test-pci stress
+.PHONY: demo test test-debug test-pci test-hmm stress
 demo:
 	@sh '$(TOP)/tools/demo/run' '$(GPUS)' '$(FILE)'
 
@@ -93,6 +94,11 @@ test-debug:
 
 test-pci:
 	@bash '$(TOP)/tools/check/pci'
+
+# KERNEL=stock has no test_hmm to compare with.
+KERNEL	?= debug
+test-hmm:
+	@bash '$(TOP)/tools/check/hmm' '$(KERNEL)'
 
 # Successive seeds; the guest's last run may end some minutes late.
 stress:
