@@ -95,8 +95,7 @@ static int msvm_populate_mm(struct drm_pagemap *base, unsigned long start,
 		err = PTR_ERR(block);
 		goto out;
 	}
-	err = drm_pagemap_migrate_to_devmem(&block->devmem, mm, start, end,
-					    &details);
+	err = msvm_block_fill(block, &details);
 	msvm_block_ready(block);
 	msvm_block_put(block);
 out:

@@ -75,3 +75,31 @@ unsigned long msvm_runs_compact(unsigned long *pfns, unsigned long npages,
 	return msvm_runs_emit((u64 *)pfns, nr, first, count, write);
 }
 EXPORT_SYMBOL_IF_KUNIT(msvm_runs_compact);
+
+/*
+ * Merge runs[@i] and those among @nr that go on where it ends, with the same rights
+ * and not beyond frame number @end, into as few as possible; they are put at
+ * runs[*@out], at or before @i, and @out is moved behind them.
+ *
+ * Return: the index of the first run that was not merged.
+ */
+unsigned long msvm_runs_merge(u64 *runs, unsigned long nr, unsigned long i,
+			      unsigned long end, unsigned long *out)
+{
+	unsigned long first = msvm_run_pfn(runs[i]);
+	unsigned long count = BIT(msvm_run_order(runs[i]));
+	bool write = msvm_run_writable(runs[i]);
+
+	for (i++; i < nr; i++) {
+		unsigned long n = BIT(msvm_run_order(runs[i]));
+
+		if (msvm_run_pfn(runs[i]) != first + count ||
+		    msvm_run_writable(runs[i]) != write ||
+		    first + count + n > end)
+			break;
+		count += n;
+	}
+	*out = msvm_runs_emit(runs, *out, first, count, write);
+	return i;
+}
+EXPORT_SYMBOL_IF_KUNIT(msvm_runs_merge);

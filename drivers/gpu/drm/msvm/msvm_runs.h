@@ -45,5 +45,7 @@ static inline bool msvm_run_writable(u64 run)
 
 unsigned long msvm_runs_compact(unsigned long *pfns, unsigned long npages,
 				unsigned long device_pfn, bool *writable);
+unsigned long msvm_runs_merge(u64 *runs, unsigned long nr, unsigned long i,
+			      unsigned long end, unsigned long *out);
 
 #endif /* __MSVM_RUNS_H__ */

@@ -8,12 +8,17 @@
 #include <linux/hmm.h>
 #include <linux/magic.h>
 #include <linux/mm.h>
+#include <linux/moduleparam.h>
 #include <linux/pagemap.h>
 #include <linux/slab.h>
 
 #include "msvm_internal.h"
 #include "msvm_memory.h"
 #include "msvm_trace.h"
+
+static bool msvm_coalesce = true;
+module_param_named(coalesce, msvm_coalesce, bool, 0644);
+MODULE_PARM_DESC(coalesce, "Map pages that follow each other in memory as one piece (default true)");
 
 /*
  * memfd_secret() memory: a device would read what even the kernel must not. Pages
@@ -75,6 +80,34 @@ static int msvm_runs_check(const u64 *runs, unsigned long nr,
 	return 0;
 }
 
+/*
+ * Make one run of device pages that follow each other, as far as their block goes: that is
+ * one piece that the driver allocated, and this library maps and unmaps it, so it does
+ * not matter that folios end in between. Context: notifier lock held and the walk valid,
+ * so that blocks with such pages stay. Return: the number of runs then.
+ */
+static unsigned long msvm_runs_merge_device(struct msvm_pagemap *pagemap,
+					    u64 *runs, unsigned long nr)
+{
+	struct msvm_memory *memory = pagemap->memory;
+	unsigned long i = 0, out = 0, pfn;
+	struct msvm_block *block;
+
+	while (i < nr) {
+		pfn = msvm_run_pfn(runs[i]);
+		block = msvm_pagemap_of_pfn(pfn) != pagemap ? NULL :
+			xa_load(&memory->by_page, pfn - pagemap->first_pfn);
+		if (!block) {
+			runs[out++] = runs[i++];
+			continue;
+		}
+		i = msvm_runs_merge(runs, nr, i, pagemap->first_pfn +
+				    PHYS_PFN(block->offset + block->devmem.size),
+				    &out);
+	}
+	return out;
+}
+
 /* Publish a walk's result unless the memory changed since it began. */
 static int msvm_publish(struct drm_msvm_range *range, const u64 *runs,
 			unsigned long nr, bool writable, unsigned long seq)
@@ -110,6 +143,9 @@ static int msvm_publish(struct drm_msvm_range *range, const u64 *runs,
 		memcpy(range->runs, runs, nr * sizeof(*runs));
 		range->nr_runs = nr;
 		range->dpagemap = dpagemap;
+		if (dpagemap && READ_ONCE(msvm_coalesce))
+			range->nr_runs = msvm_runs_merge_device
+				(to_msvm_pagemap(dpagemap), range->runs, nr);
 		range->runs_writable = writable;
 		range->runs_valid = true;
 	}
@@ -169,14 +205,18 @@ int msvm_walk(struct drm_msvm_range *range, bool write)
 	if (!err) {
 		msvm_stat_inc(msvm, MSVM_STAT_HMM_WALKS);
 		msvm_stat_add(msvm, MSVM_STAT_WALK_PAGES, npages);
+		/* From 0 on: all is kept apart as device memory is for now. */
 		nr = msvm_runs_compact(hmm.hmm_pfns, npages,
-				       READ_ONCE(msvm_first_device_pfn),
+				       READ_ONCE(msvm_coalesce) ?
+				       READ_ONCE(msvm_first_device_pfn) : 0,
 				       &writable);
 		if (msvm_mutated(MSVM_MUTATE_FORGET_WRITE_BIT))
 			writable = true;
 		err = msvm_publish(range, (u64 *)hmm.hmm_pfns, nr, writable,
 				   seq);
 	}
+	if (!err)
+		nr = range->nr_runs;
 	trace_msvm_walk_end(msvm->id, hmm.start, hmm.end, nr, err);
 	kvfree(hmm.hmm_pfns);
 

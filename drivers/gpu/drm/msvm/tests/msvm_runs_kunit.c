@@ -173,6 +173,51 @@ static void runs_random(struct kunit *test)
 	}
 }
 
+/* Pages of device memory, from frame 4096 on, in blocks of 64 pages. */
+static void runs_merge(struct kunit *test)
+{
+	const unsigned long block = 64;
+	struct rnd_state rnd;
+	u64 *runs, *merged;
+	unsigned int round;
+
+	runs = kunit_kcalloc(test, MAX_PAGES, sizeof(*runs), GFP_KERNEL);
+	merged = kunit_kcalloc(test, MAX_PAGES, sizeof(*runs), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, runs);
+	KUNIT_ASSERT_NOT_NULL(test, merged);
+	prandom_seed_state(&rnd, 42);
+	for (round = 0; round < 50; round++) {
+		unsigned long pfn = 4096, i, out = 0, at = 0, page = 0;
+
+		for (i = 0; i < MAX_PAGES; i++) {
+			u32 what = prandom_u32_state(&rnd) % 64;
+
+			/* Now and then a gap, or a page that may not be written. */
+			pfn += 1 + (what == 1 && round);
+			runs[i] = msvm_run_encode(pfn, 0, what != 2 || !round);
+		}
+		memcpy(merged, runs, MAX_PAGES * sizeof(*runs));
+		for (i = 0; i < MAX_PAGES;)
+			i = msvm_runs_merge(merged, MAX_PAGES, i,
+					    round_down(msvm_run_pfn(merged[i]), block) + block,
+					    &out);
+		for (at = 0; at < out; at++) {
+			unsigned long n = BIT(msvm_run_order(merged[at])), k;
+
+			pfn = msvm_run_pfn(merged[at]);
+			KUNIT_EXPECT_EQ(test, pfn / block, (pfn + n - 1) / block);
+			for (k = 0; k < n; k++, page++)
+				KUNIT_ASSERT_EQ(test, runs[page],
+						msvm_run_encode(pfn + k, 0,
+								msvm_run_writable(merged[at])));
+		}
+		KUNIT_EXPECT_EQ(test, page, MAX_PAGES);
+		/* 4097 to 4608: whole blocks but for 63 pages first and 1 last. */
+		if (!round)
+			KUNIT_EXPECT_EQ(test, out, 6 + 7 + 1);
+	}
+}
+
 static struct kunit_case msvm_runs_cases[] = {
 	KUNIT_CASE(runs_huge_page),
 	KUNIT_CASE(runs_part_of_huge_page),
@@ -181,6 +226,7 @@ static struct kunit_case msvm_runs_cases[] = {
 	KUNIT_CASE(runs_one_read_only_page),
 	KUNIT_CASE(runs_rights_differ),
 	KUNIT_CASE(runs_random),
+	KUNIT_CASE(runs_merge),
 	{}
 };
 
