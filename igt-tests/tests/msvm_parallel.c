@@ -185,6 +185,21 @@ static void *unmap_room(void *data)
 	return NULL;
 }
 
+/* Until no range is left whose memory is gone; the number of those that there are. */
+static uint64_t count_ranges(void)
+{
+	static char buf[1 << 16];
+	int64_t deadline = vsvm_deadline(30);
+	char path[64];
+
+	snprintf(path, sizeof(path), "%u/ranges", stuck.id);
+	do {
+		igt_assert(vsvm_now() < deadline);
+		igt_assert(debugfs_read(path, buf, sizeof(buf)));
+	} while (strstr(buf, "unmapped"));
+	return context_value(stuck.id, "info", "ranges");
+}
+
 /* Until the context has so many ranges. */
 static void wait_ranges(uint64_t ranges)
 {
@@ -206,7 +221,7 @@ static void test_munmap_others(struct vsvm_set *set)
 	int window, k, i;
 
 	stuck_start(set);
-	before = context_value(stuck.id, "info", "ranges");
+	before = count_ranges();
 	for (window = 0; window < WINDOWS; window++)
 		for (k = 1; k <= 16; k++) {
 			i = k % set->n;
@@ -238,7 +253,7 @@ static void test_munmap_itself(struct vsvm_set *set)
 	for (i = 0; i < set->n; i++)
 		vsvm_gpu_load(set, i, anon(SZ_4K));
 	stuck_start(set);
-	before = context_value(stuck.id, "info", "ranges");
+	before = count_ranges();
 	engine_works(set->fd[0], set->vm[0], 1, piece(0, 1), 5);
 	igt_assert(!pthread_create(&thread, NULL, unmap_stuck, NULL));
 	join_thread(thread);
