@@ -140,6 +140,24 @@ static void pull_out(struct vsvm_set *set)
 	munmap(p, LEN);
 }
 
+/* One of N was pulled out, and its file is still open: nobody binds with it. */
+static void pulled(struct vsvm_set *set)
+{
+	char *p = anon_aligned(LEN, SZ_2M);
+	uint64_t *results = userptr_results(set);
+
+	memset(p, 1, LEN);
+	igt_assert(!gpu_pull(set->n - 1));
+	igt_assert_eq(userptr_try_bind_all(set, p, LEN, 0), -ENODEV);
+	close(set->fd[--set->n]);
+	/* Nothing is left of it: all of it is free for the others. */
+	if (set->n) {
+		igt_assert_eq(userptr_try_bind_all(set, p, LEN, 0), 0);
+		userptr_expect(set, p, LEN, results, 1);
+	}
+	munmap(p, LEN);
+}
+
 /* VMs go while their jobs are preempted, and new ones bind the same. */
 static void destroyed(struct vsvm_set *set)
 {
@@ -385,6 +403,7 @@ igt_main
 		  pull_out);
 	each_made("pull-out-nofault", "without page faults", MSVM_ONLY,
 		  NO_FAULTS, pull_out);
+	each_made("pulled", "a GPU was pulled out", MSVM_ONLY, NO_ATTRS, pulled);
 	each_made("destroyed", "VMs go meanwhile", MSVM_ONLY, NO_ATTRS,
 		  destroyed);
 	each_made("destroyed-nofault", "without page faults", MSVM_ONLY,

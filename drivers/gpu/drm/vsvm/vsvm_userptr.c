@@ -307,12 +307,10 @@ static int vsvm_bind_locked(struct vsvm_vm **vms, unsigned int nr,
 	unsigned int locked;
 	int err = 0;
 
-	for (locked = 0; locked < nr; locked++) {
+	for (locked = 0; locked < nr && !err;) {
 		err = mutex_lock_interruptible_nested(&vms[locked]->kill_lock,
 						      locked);
-		if (err)
-			break;
-		if (vms[locked]->killed)
+		if (!err && vms[locked++]->killed)
 			err = -ENODEV;
 	}
 	if (!err)
