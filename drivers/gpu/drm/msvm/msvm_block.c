@@ -236,20 +236,24 @@ int msvm_block_fill(struct msvm_block *block,
 {
 	size_t size = block->devmem.size, piece = size;
 	unsigned long start = block->start;
+	unsigned int left;
 	int err = 0;
 
 	mmap_assert_locked(block->mm);
 
-	if (size == PMD_SIZE && !READ_ONCE(msvm_huge_moves))
-		piece = size / 2;
-	atomic_set(&block->pieces, size / piece);
-	for (block->fill = 0; block->fill < size && !err; block->fill += piece)
+	/* What is shorter than a huge page has none as a whole, wherever it begins. */
+	if (size >= PMD_SIZE && !READ_ONCE(msvm_huge_moves))
+		piece = PMD_SIZE / 2;
+	left = DIV_ROUND_UP(size, piece);
+	atomic_set(&block->pieces, left);
+	for (block->fill = 0; left && !err; left--, block->fill += piece)
 		err = drm_pagemap_migrate_to_devmem(&block->devmem, block->mm,
 						    start + block->fill,
-						    start + block->fill + piece,
+						    start + min(size, block->fill + piece),
 						    details);
+	block->fill = 0;
 	/* Those that were not tried. */
-	for (size -= block->fill, block->fill = 0; size; size -= piece)
+	while (left--)
 		block->devmem.ops->devmem_release(&block->devmem);
 
 	return err;
