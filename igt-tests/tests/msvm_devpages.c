@@ -499,7 +499,7 @@ static void copy_fails_gpu(struct vsvm_set *set)
 
 	for (n = 1; n <= 4; n++) {
 		char *p = in_gpu(set, n % 2 ? MADV_HUGEPAGE : MADV_NOHUGEPAGE, n);
-		char *out = anon(SZ_2M);
+		char *out = anon_aligned(SZ_2M, SZ_2M);
 		struct drm_vsvm_cmd cmd = vsvm_copy(out, p, SZ_2M);
 		struct drm_vsvm_wait wait;
 

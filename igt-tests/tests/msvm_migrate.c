@@ -292,17 +292,28 @@ static void prefetch_munmap(struct vsvm_set *set)
 	vram_expect_empty(set);
 }
 
-/* Copies fail: what was to move stays and works. */
+/*
+ * The n-th copy fails: what was to move stays and works. Only the job runs with
+ * it: the job's output moves as well, and how many copies take both in depends
+ * on how its faults were batched, so that the CPU's own might be the one to fail.
+ * The output has 64 KiB of its own: next to it may be what the kernel needs of
+ * the process at each return to user space (rseq), and would kill it for.
+ */
 static void copy_fails(struct vsvm_set *set)
 {
 	char *p = anon_aligned(SZ_64K, SZ_64K);
 	int n;
 
 	for (n = 1; n <= 3; n++) {
+		char *out = anon_aligned(SZ_64K, SZ_64K);
+		struct drm_vsvm_cmd cmd = vsvm_copy(out, p, SZ_64K);
+
 		pattern_fill(p, SZ_64K, n);
 		gpu_debugfs_write(set->fd[0], "fail_copy", n);
-		vsvm_gpu_check(set, 0, p, SZ_64K, n);
+		vsvm_run(set, 0, &cmd, 1);
 		gpu_debugfs_write(set->fd[0], "fail_copy", 0);
+		pattern_check(out, SZ_64K, n);
+		munmap(out, SZ_64K);
 		mm_all_check(set, p, SZ_64K, n);
 		pattern_check(p, SZ_64K, n);
 	}
