@@ -429,6 +429,10 @@ void msvm_userptr_quiesce(struct drm_msvm_range *range, unsigned int slot);
 void msvm_userptrs_show(struct drm_msvm *msvm, struct seq_file *m);
 unsigned int msvm_userptrs_count(struct drm_msvm *msvm);
 
+/* msvm_control.c */
+int msvm_control_init(void);
+void msvm_control_exit(void);
+
 /* msvm_debugfs.c */
 void msvm_debugfs_init(void);
 void msvm_debugfs_exit(void);

@@ -99,10 +99,15 @@ static int __init msvm_init(void)
 	err = msvm_keep_init();
 	if (err)
 		goto err_workers;
+	err = msvm_control_init();
+	if (err)
+		goto err_keep;
 	msvm_debugfs_init();
 
 	return 0;
 
+err_keep:
+	msvm_keep_exit_module();
 err_workers:
 	msvm_workers_exit();
 err_memory:
@@ -118,6 +123,7 @@ err_stats:
 static void __exit msvm_exit(void)
 {
 	msvm_debugfs_exit();
+	msvm_control_exit();
 	msvm_keep_exit_module();
 	msvm_workers_exit();
 	msvm_memory_module_exit();
