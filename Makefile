@@ -72,12 +72,14 @@ overlay:
 .PHONY: tools igt-tests install-tests
 tools:
 	$(MAKE) -C '$(TOP)/tools/demo'
+	$(MAKE) -C '$(TOP)/tools/load'
 
 igt-tests:
 	$(MAKE) -C '$(TOP)/igt-tests'
 
 install-tests: tools igt-tests
 	$(MAKE) -C '$(TOP)/tools/demo' install DESTDIR='$(DESTDIR)'
+	$(MAKE) -C '$(TOP)/tools/load' install DESTDIR='$(DESTDIR)'
 	$(MAKE) -C '$(TOP)/igt-tests' install DESTDIR='$(DESTDIR)'
 
 # --- for people --------------------------------------------------------------
@@ -116,4 +118,5 @@ failnth:
 clean:
 	-@if [ -d '$(KDIR)' ]; then $(KBUILD) clean; fi
 	$(MAKE) -C '$(TOP)/tools/demo' clean
+	$(MAKE) -C '$(TOP)/tools/load' clean
 	$(MAKE) -C '$(TOP)/igt-tests' clean
