@@ -62,10 +62,11 @@ static void __attribute__((noreturn)) usage(void)
 	const struct pattern *p;
 
 	fputs("usage: msvm-load --pattern NAME [--gpus N] [--mib M] [--rounds R | --seconds S]\n"
-	      "                 [--name COMM] [--seed N] [--stay]\n"
+	      "                 [--name COMM] [--uid N] [--seed N] [--stay]\n"
 	      "  --mib     memory of the pattern, default 8 MiB\n"
 	      "  --rounds  default 4; --seconds instead of it: until then, or SIGTERM\n"
 	      "  --name    the name that rules match\n"
+	      "  --uid     likewise the user, after the GPUs were opened\n"
 	      "  --stay    after the report, until SIGTERM\n"
 	      "patterns:\n", stderr);
 	for (p = patterns; p->name; p++)
@@ -98,6 +99,7 @@ int main(int argc, char **argv)
 		{ "rounds", required_argument, NULL, 'r' },
 		{ "seconds", required_argument, NULL, 's' },
 		{ "name", required_argument, NULL, 'n' },
+		{ "uid", required_argument, NULL, 'u' },
 		{ "seed", required_argument, NULL, 'e' },
 		{ "stay", no_argument, NULL, 'y' },
 		{}
@@ -105,7 +107,7 @@ int main(int argc, char **argv)
 	const struct sigaction action = { .sa_handler = stop };
 	struct load load = { .gpus = 2, .bytes = 8 * MIB, .seed = 1 };
 	const struct pattern *pattern = NULL, *p;
-	uint64_t rounds = 4, seconds = 0, round, begin, end;
+	uint64_t rounds = 4, seconds = 0, uid = UINT64_MAX, round, begin, end;
 	sigset_t signals, before;
 	bool stay = false;
 	int opt;
@@ -135,6 +137,9 @@ int main(int argc, char **argv)
 			/* As the kernel would cut it. */
 			prctl(PR_SET_NAME, optarg);
 			break;
+		case 'u':
+			uid = number("uid", optarg, 0, UINT32_MAX - 1);
+			break;
 		case 'e':
 			load.seed = number("seed", optarg, 1, UINT32_MAX);
 			break;
@@ -155,6 +160,8 @@ int main(int argc, char **argv)
 
 	load.memory = aligned(pattern->size(&load));
 	gpus_open(&load);
+	if (uid != UINT64_MAX && setuid(uid))
+		die(1, "--uid %llu: %s", (unsigned long long)uid, strerror(errno));
 	if (pattern->begin)
 		pattern->begin(&load);
 	begin = now_ns();
