@@ -217,6 +217,7 @@ enum msvm_atomics {
  * @joined: There is one.
  * @has_memory: Pages can live in its device's memory (enabled, not explicit).
  * @enabled: An administrator lets its device take memory.
+ * @on_request: Its device's memory is filled by requests only.
  * @rank: Place among the policy's preferred devices, 0xff: none.
  * @first: Lowest slot of the same device.
  * @device: The device's number.
@@ -230,6 +231,7 @@ struct msvm_view_slot {
 	bool joined;
 	bool has_memory;
 	bool enabled;
+	bool on_request;
 	u8 rank;
 	u8 first;
 	u32 device;
@@ -258,6 +260,9 @@ enum msvm_kind {
  * @moves: Moves in a row, evictions included.
  * @first_touch: Slot that touched it first, 0xff: none yet.
  * @thrash: Second level, made when two parties moved it in a row; or NULL.
+ *
+ * Parties are the lowest slots of devices, &msvm_view_slot.first, or
+ * %MSVM_AT_SYSTEM for whatever takes memory away from devices.
  */
 struct msvm_heat {
 	u64 last_move;
@@ -274,11 +279,15 @@ struct msvm_heat {
  * @pin_until: It is pinned until then, ns; 0: it is not; ~0: for good.
  * @epoch: When something last happened, ns.
  * @nap_party: Who is not told to wait.
+ * @parties: Devices it was moved to or that were told to wait, by lowest slot.
+ * @system: It was moved to system memory as well.
  * @pinned_at: Where it is pinned: slot or %MSVM_AT_SYSTEM.
  * @throttles: Times somebody was told to wait, in this epoch.
  * @resets: Times that it was forgotten.
  */
 struct msvm_thrash {
+	u64 parties;
+	bool system;
 	u64 nap_until;
 	u64 pin_until;
 	u64 epoch;
@@ -286,6 +295,18 @@ struct msvm_thrash {
 	u8 pinned_at;
 	u8 throttles;
 	u8 resets;
+};
+
+/**
+ * struct msvm_stream - Where a member went last: does it go through memory in order?
+ * @start: What was moved on its last fault that moved something, and along with it.
+ * @end: Its end; 0: nothing yet.
+ * @run: So many of these followed each other, upwards; negative: downwards.
+ */
+struct msvm_stream {
+	u64 start;
+	u64 end;
+	s8 run;
 };
 
 /**
@@ -299,10 +320,17 @@ struct msvm_thrash {
  * @atomic: By an atomic.
  * @kind: Kind of memory.
  * @at: Where it is: a slot's device (the lowest slot of it) or MSVM_AT_*.
+ * @part: For %MSVM_AT_MIXED: the device that has some of it, as @at.
  * @none: Some of it is nowhere yet, all if @at is %MSVM_AT_SYSTEM and @system isn't.
  * @system: Some of it is in system memory.
  * @mapped: Slots that have it mapped.
  * @entries: Entries of a mapping of it, as far as known; 0: not known.
+ * @limit_start: What may be moved along with it: its VMA as far as attributes are
+ *	the same. Both 0: not known, nothing is moved along.
+ * @limit_end: Its end.
+ * @present: Leaves of the block (&MSVM_TREE_BLOCK) of @start that are where the
+ *	range would go, or faulted lately; bit 0 is the first %MSVM_TREE_LEAF.
+ * @stream: Where this member went last, or NULL.
  * @attrs: What attributes say, or NULL.
  * @heat: Its history.
  * @slots: The members, %MSVM_POLICY_SLOTS at most.
@@ -322,10 +350,15 @@ struct msvm_view {
 	bool atomic;
 	enum msvm_kind kind;
 	u8 at;
+	u8 part;
 	bool none;
 	bool system;
 	u64 mapped;
 	u32 entries;
+	u64 limit_start;
+	u64 limit_end;
+	u32 present;
+	const struct msvm_stream *stream;
 	const struct msvm_attrs *attrs;
 	const struct msvm_heat *heat;
 	const struct msvm_view_slot *slots;
@@ -417,7 +450,8 @@ extern const char * const msvm_reason_names[MSVM_NR_REASONS];
  * struct msvm_decision - What is to be done about a fault.
  * @action: What first.
  * @reason: Why.
- * @to: For %MSVM_MOVE: a slot or %MSVM_AT_SYSTEM.
+ * @to: For %MSVM_MOVE: where to, the lowest slot of a device or %MSVM_AT_SYSTEM;
+ *	otherwise where it is, as &msvm_view.at.
  * @pin: The range is to be pinned where it then is.
  * @alloc_thrash: A &struct msvm_thrash for the range would be of use.
  * @map_for: Slots to map it for beside the one that faulted.
@@ -456,6 +490,7 @@ void msvm_heat_forget(struct msvm_heat *heat);
 #define MSVM_TREE_LEAF		(64ULL << 10)
 #define MSVM_TREE_LEAVES	32
 
+void msvm_stream_moved(struct msvm_stream *stream, u64 start, u64 end);
 void msvm_tree_window(u32 present, unsigned int leaf, u32 percent,
 		      unsigned int *first, unsigned int *count);
 

@@ -1,26 +1,376 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
  * Memory that is moved back and forth: how that is noticed, and what is remembered.
- * Pure logic, see msvm_policy.h.
+ * Two levels: a few bytes in each range, and what is only made for a range that was
+ * moved twice in a row. Pure logic, see msvm_policy.h.
+ *
+ * nvidia-uvm counts migrations and revocations between processors; here every move
+ * counts, from one device to another, to and from system memory, evictions as well.
  */
+#include <linux/minmax.h>
 #include <linux/types.h>
 
-#include "msvm_policy.h"
+#include "msvm_engine.h"
 
-/* A range was moved to @party, evicted included, which took @cost ns. */
+/*
+ * What follows within so many times as long as the last move took is in a row with
+ * it, and what is pinned stays for so many times as long: a move pays off only after
+ * a while, and what it takes depends on the machine.
+ */
+#define MSVM_ROW_COST		8
+#define MSVM_PIN_COST		24
+
+/* A move that took longer was not the move's fault: somebody slept. */
+#define MSVM_MOST_COST		(100 * MSVM_NS_PER_MS)
+
+/* The clock of another CPU may be behind by so much. */
+#define MSVM_SKEW		(1000 * MSVM_NS_PER_MS)
+
+/* How long ago something was; what is far in the future is no time at all. */
+u64 msvm_since(u64 now, u64 then)
+{
+	if (now >= then)
+		return now - then;
+	return then - now < MSVM_SKEW ? 0 : ~0ULL;
+}
+
+static u64 msvm_cost(const struct msvm_heat *heat)
+{
+	return min(heat->cost, MSVM_MOST_COST);
+}
+
+static u64 msvm_row_time(const struct msvm_policy_params *params,
+			 const struct msvm_heat *heat)
+{
+	return max(params->thrash_window_us * MSVM_NS_PER_US,
+		   MSVM_ROW_COST * msvm_cost(heat));
+}
+
+static u64 msvm_nap_time(const struct msvm_policy_params *params,
+			 const struct msvm_heat *heat)
+{
+	return max(params->thrash_throttle_us * MSVM_NS_PER_US,
+		   msvm_cost(heat));
+}
+
+static u64 msvm_pin_time(const struct msvm_policy_params *params,
+			 const struct msvm_heat *heat)
+{
+	return max(params->thrash_pin_ms * MSVM_NS_PER_MS,
+		   MSVM_PIN_COST * msvm_cost(heat));
+}
+
+/* Time left until @until; a value that @most can't have led to is none. */
+static u64 msvm_left(u64 now, u64 until, u64 most)
+{
+	return until > now && until - now <= most ? until - now : 0;
+}
+
+static u64 msvm_nap_left(const struct msvm_policy_params *params,
+			 const struct msvm_heat *heat, u64 now)
+{
+	return msvm_left(now, heat->thrash->nap_until,
+			 max(params->thrash_throttle_us * MSVM_NS_PER_US,
+			     MSVM_MOST_COST));
+}
+
+static bool msvm_pinned(const struct msvm_policy_params *params,
+			const struct msvm_heat *heat, u64 now)
+{
+	const struct msvm_thrash *thrash = heat->thrash;
+
+	if (!thrash)
+		return false;
+	if (thrash->pin_until == ~0ULL)
+		return !params->thrash_pin_ms;
+	return msvm_left(now, thrash->pin_until,
+			 max(params->thrash_pin_ms * MSVM_NS_PER_MS,
+			     MSVM_PIN_COST * MSVM_MOST_COST));
+}
+
+static bool msvm_restless(const struct msvm_policy_params *params,
+			  const struct msvm_heat *heat)
+{
+	return params->thrash_threshold &&
+	       heat->moves >= min(params->thrash_threshold, 255U);
+}
+
+/* Has it been quiet for so long that its history is forgotten? */
+static bool msvm_expired(const struct msvm_policy_params *params,
+			 const struct msvm_heat *heat, u64 now)
+{
+	const struct msvm_thrash *thrash = heat->thrash;
+
+	return thrash->epoch && !msvm_pinned(params, heat, now) &&
+	       msvm_since(now, thrash->epoch) >=
+	       params->thrash_reset_ms * MSVM_NS_PER_MS &&
+	       (!params->thrash_max_resets ||
+		thrash->resets < min(params->thrash_max_resets, 255U));
+}
+
+/* Do all that moved it, and who faulted, reach a place? Nearer than system? */
+static bool msvm_all_reach(const struct msvm_policy_params *params,
+			   const struct msvm_view *view, u8 place, bool near)
+{
+	const struct msvm_thrash *thrash = view->heat->thrash;
+	u64 parties = thrash->parties | BIT_ULL(msvm_view_self(view));
+	u8 last = view->heat->last_party;
+	unsigned int slot;
+
+	if (place == MSVM_AT_SYSTEM)
+		return !near;
+	/* CPUs reach no device's memory, and evictions empty it. */
+	if (thrash->system || last == MSVM_AT_SYSTEM)
+		return false;
+	if (last < MSVM_POLICY_SLOTS)
+		parties |= BIT_ULL(last);
+	for (slot = 0; slot < view->nr_slots; slot++) {
+		if (!(parties & BIT_ULL(slot)) || !view->slots[slot].joined)
+			continue;
+		if (near ? !msvm_is_near(params, view, slot, place) :
+			   !msvm_reaches(params, view, slot, place))
+			return false;
+	}
+	return true;
+}
+
+/* Fill in that the range is pinned at @place; always true. */
+static bool msvm_pin(const struct msvm_policy_params *params,
+		     const struct msvm_view *view, u8 place,
+		     struct msvm_decision *decision)
+{
+	u64 until;
+
+	if (place < MSVM_POLICY_SLOTS && place != view->at &&
+	    !msvm_can_hold(view, place))
+		place = MSVM_AT_SYSTEM;
+	decision->action = place == view->at ? MSVM_STAY : MSVM_MOVE;
+	decision->reason = MSVM_REASON_PINNED;
+	decision->to = place;
+	decision->pin = true;
+	if (msvm_pinned(params, view->heat, view->now))
+		until = view->heat->thrash->pin_until;
+	else if (!params->thrash_pin_ms)
+		until = ~0ULL;
+	else
+		until = view->now + msvm_pin_time(params, view->heat);
+	decision->pin_until = until;
+	return true;
+}
+
+static bool msvm_throttle(const struct msvm_policy_params *params,
+			  const struct msvm_view *view,
+			  struct msvm_decision *decision)
+{
+	u64 left = msvm_nap_left(params, view->heat, view->now);
+
+	decision->action = MSVM_THROTTLE;
+	decision->reason = MSVM_REASON_THROTTLED;
+	decision->to = view->at;
+	decision->delay = left ?: msvm_nap_time(params, view->heat);
+	return true;
+}
+
+/* The second level could not be made: left alone, as the first level knows. */
+static bool msvm_hold(const struct msvm_policy_params *params,
+		      const struct msvm_view *view,
+		      struct msvm_decision *decision)
+{
+	if (msvm_since(view->now, view->heat->last_move) >=
+	    msvm_pin_time(params, view->heat))
+		return false;
+	decision->reason = MSVM_REASON_PINNED;
+	decision->to = view->at;
+	decision->action = MSVM_STAY;
+	if (!msvm_reaches(params, view, view->slot, view->at)) {
+		decision->to = MSVM_AT_SYSTEM;
+		decision->action = MSVM_MOVE;
+	}
+	return true;
+}
+
+/* The range is pinned, and a device wants it elsewhere. */
+static bool msvm_hint_pinned(const struct msvm_policy_params *params,
+			     const struct msvm_view *view, bool chosen,
+			     struct msvm_decision *decision)
+{
+	u8 self = msvm_view_self(view), at = view->heat->thrash->pinned_at;
+	bool uvm = params->placement == MSVM_PLACEMENT_UVM_COMPAT;
+
+	/* nvidia-uvm moves pinned memory on to the one that is not to wait. */
+	if (uvm && chosen && view->at != self)
+		return msvm_pin(params, view,
+				msvm_all_reach(params, view, self, false) ?
+				self : MSVM_AT_SYSTEM, decision);
+	/* It may have been evicted, or touched by a CPU: then it stays there. */
+	if (view->at != at && msvm_reaches(params, view, view->slot, view->at))
+		return msvm_pin(params, view, view->at, decision);
+	if (msvm_reaches(params, view, view->slot, at))
+		return msvm_pin(params, view, at, decision);
+	if (uvm)
+		return msvm_throttle(params, view, decision);
+	return msvm_pin(params, view, MSVM_AT_SYSTEM, decision);
+}
+
+/*
+ * A range is to be moved: is it one that goes back and forth? Then replace the
+ * decision and return true. The order is that of nvidia-uvm 595.45.04,
+ * get_hint_for_migration_thrashing(), but for revocations, which there are none of.
+ * Two things differ unless the placement is uvm-compat: memory is pinned where all
+ * that moved it reach it, so nobody waits for the end of a pin; and a nap is no
+ * shorter than the move.
+ */
+bool msvm_thrash_hint(const struct msvm_policy_params *params,
+		      const struct msvm_view *view,
+		      struct msvm_decision *decision)
+{
+	const struct msvm_heat *heat = view->heat;
+	u8 self = msvm_view_self(view), place = msvm_attr_place(view);
+	const struct msvm_thrash *thrash;
+	bool pinned, chosen, enough;
+	u64 nap;
+
+	if (!params->thrash_threshold || !heat)
+		return false;
+	thrash = heat->thrash;
+	if (!thrash)
+		return msvm_restless(params, heat) &&
+		       msvm_hold(params, view, decision);
+	pinned = msvm_pinned(params, heat, view->now);
+	if (!pinned && (msvm_expired(params, heat, view->now) ||
+			!msvm_restless(params, heat)))
+		return false;
+
+	/* One is let through per nap, and not the same one twice in a row. */
+	nap = msvm_nap_left(params, heat, view->now);
+	chosen = nap ? thrash->nap_party == self :
+		       !thrash->nap_until || thrash->nap_party != self;
+	enough = !params->thrash_throttle_us ||
+		 thrash->throttles >= min(params->thrash_max_throttles, 255U);
+
+	if (nap && !chosen &&
+	    (!pinned || params->placement == MSVM_PLACEMENT_UVM_COMPAT))
+		return msvm_throttle(params, view, decision);
+	if (!pinned && !nap && msvm_since(view->now, heat->last_move) >=
+	    msvm_row_time(params, heat))
+		return false;
+	if (place != MSVM_NOBODY && msvm_all_reach(params, view, place, false))
+		return msvm_pin(params, view, place, decision);
+	if (view->at < MSVM_POLICY_SLOTS &&
+	    msvm_all_reach(params, view, view->at, true))
+		return msvm_pin(params, view, view->at, decision);
+	if (place == self) {
+		if ((pinned && thrash->pinned_at == self) || chosen || enough)
+			return msvm_pin(params, view, self, decision);
+		return msvm_throttle(params, view, decision);
+	}
+	if (pinned)
+		return msvm_hint_pinned(params, view, chosen, decision);
+	if (!chosen && !enough)
+		return msvm_throttle(params, view, decision);
+	if (!enough)
+		return false;
+	if (params->placement == MSVM_PLACEMENT_UVM_COMPAT ||
+	    msvm_all_reach(params, view, self, false))
+		return msvm_pin(params, view, self, decision);
+	return msvm_pin(params, view, MSVM_AT_SYSTEM, decision);
+}
+
+/* Start anew, but remember how often that was done. */
+static void msvm_thrash_reset(struct msvm_heat *heat)
+{
+	u8 resets = heat->thrash->resets;
+
+	heat->moves = 0;
+	*heat->thrash = (struct msvm_thrash) {
+		.nap_party = MSVM_NOBODY,
+		.resets = resets,
+	};
+}
+
+/* What time does to a range's history. */
+static void msvm_heat_age(const struct msvm_policy_params *params,
+			  struct msvm_heat *heat, u64 now)
+{
+	struct msvm_thrash *thrash = heat->thrash;
+
+	if (!thrash)
+		return;
+	if (thrash->pin_until && !msvm_pinned(params, heat, now)) {
+		/* As nvidia-uvm: after a pin it is as if nothing had been. */
+		msvm_thrash_reset(heat);
+	} else if (msvm_expired(params, heat, now)) {
+		thrash->resets++;
+		msvm_thrash_reset(heat);
+	}
+}
+
+/*
+ * A range was moved to @party, evicted included, which took @cost ns. Context: the
+ * caller has the range's lock.
+ */
 void msvm_heat_moved(const struct msvm_policy_params *params,
 		     struct msvm_heat *heat, u64 now, u64 cost, u8 party)
 {
-	heat->last_move = now;
+	struct msvm_thrash *thrash = heat->thrash;
+
+	msvm_heat_age(params, heat, now);
 	heat->cost = cost;
+	if (!heat->last_move || msvm_since(now, heat->last_move) >
+	    msvm_row_time(params, heat))
+		heat->moves = 0;
+	if (heat->moves < 255)
+		heat->moves++;
+	heat->last_move = now ?: 1;
 	heat->last_party = party;
+	if (!thrash)
+		return;
+	thrash->epoch = heat->last_move;
+	if (party < MSVM_POLICY_SLOTS)
+		thrash->parties |= BIT_ULL(party);
+	else
+		thrash->system = true;
 }
 
-/* What was decided on a fault of @party is being done. */
+/*
+ * What was decided on a fault of @party is being done. Context: the caller has the
+ * range's lock.
+ */
 void msvm_heat_apply(const struct msvm_policy_params *params,
 		     struct msvm_heat *heat, u64 now, u8 party,
 		     const struct msvm_decision *decision)
 {
+	struct msvm_thrash *thrash = heat->thrash;
+
+	msvm_heat_age(params, heat, now);
+	if (heat->first_touch == MSVM_NOBODY && decision->action <= MSVM_MOVE)
+		heat->first_touch = party;
+	if (!thrash)
+		return;
+
+	if (decision->pin) {
+		thrash->pin_until = decision->pin_until;
+		thrash->pinned_at = decision->to;
+		thrash->epoch = now ?: 1;
+		return;
+	}
+	if (decision->reason == MSVM_REASON_THROTTLED) {
+		if (thrash->throttles < 255)
+			thrash->throttles++;
+		if (party < MSVM_POLICY_SLOTS)
+			thrash->parties |= BIT_ULL(party);
+		/* It had the last nap to itself: after this one anybody may. */
+		if (!msvm_nap_left(params, heat, now)) {
+			thrash->nap_party = MSVM_NOBODY;
+			thrash->nap_until = now + decision->delay;
+		}
+		thrash->epoch = now ?: 1;
+	} else if (decision->action == MSVM_MOVE &&
+		   msvm_restless(params, heat) &&
+		   !msvm_nap_left(params, heat, now)) {
+		thrash->nap_party = party;
+		thrash->nap_until = now + msvm_nap_time(params, heat);
+	}
 }
 
 /* What is remembered is of no use any more: an attribute of it was changed. */
@@ -28,8 +378,11 @@ void msvm_heat_forget(struct msvm_heat *heat)
 {
 	struct msvm_thrash *thrash = heat->thrash;
 
-	*heat = (struct msvm_heat) { .first_touch = 0xff };
+	*heat = (struct msvm_heat) {
+		.first_touch = MSVM_NOBODY,
+		.last_party = MSVM_NOBODY,
+	};
 	if (thrash)
-		*thrash = (struct msvm_thrash) {};
+		*thrash = (struct msvm_thrash) { .nap_party = MSVM_NOBODY };
 	heat->thrash = thrash;
 }

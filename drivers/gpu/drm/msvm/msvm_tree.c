@@ -1,11 +1,29 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * The prefetch tree: which part of a block to move along, by how much of it is
- * there already. Pure logic, see msvm_policy.h.
+ * What to move along with a range: a part of its block, by how much of that is there
+ * already, and further blocks where a device goes through memory in order. Pure
+ * logic, see msvm_policy.h.
  */
+#include <linux/minmax.h>
 #include <linux/types.h>
 
-#include "msvm_policy.h"
+#include "msvm_engine.h"
+
+/* Blocks in a row that make a stream, and the most that are moved ahead of it. */
+#define MSVM_STREAM_RUN		2
+#define MSVM_STREAM_AHEAD	4
+
+/* An attribute may ask for larger pieces than this, but does not get them. */
+#define MSVM_MAX_GRANULARITY	30
+
+static unsigned int msvm_tree_weight(u32 bits)
+{
+	unsigned int weight = 0;
+
+	for (; bits; bits &= bits - 1)
+		weight++;
+	return weight;
+}
 
 /*
  * The leaves to take with @leaf, a bit of @present each that is there or faulted:
@@ -15,6 +33,132 @@
 void msvm_tree_window(u32 present, unsigned int leaf, u32 percent,
 		      unsigned int *first, unsigned int *count)
 {
+	unsigned int size;
+
+	leaf &= MSVM_TREE_LEAVES - 1;
+	present |= BIT(leaf);
 	*first = leaf;
 	*count = 1;
+	for (size = 2; size <= MSVM_TREE_LEAVES; size *= 2) {
+		unsigned int from = leaf & ~(size - 1);
+		u32 mask = (u32)((BIT_ULL(size) - 1) << from);
+
+		if (msvm_tree_weight(present & mask) * 100 <= size * percent)
+			continue;
+		*first = from;
+		*count = size;
+	}
+}
+
+/* A member had [@start, @end) moved on a fault, what was moved along included. */
+void msvm_stream_moved(struct msvm_stream *stream, u64 start, u64 end)
+{
+	if (stream->end && start == stream->end)
+		stream->run = stream->run < 0 ? 1 : min(stream->run + 1, 100);
+	else if (stream->end && end == stream->start)
+		stream->run = stream->run > 0 ? -1 : max(stream->run - 1, -100);
+	else
+		stream->run = 0;
+	stream->start = start;
+	stream->end = end;
+}
+
+/* Does the stream go on with this range, and how far to go ahead of it? */
+static int msvm_stream_ahead(const struct msvm_view *view)
+{
+	const struct msvm_stream *stream = view->stream;
+
+	if (!stream || !stream->end)
+		return 0;
+	if (stream->run >= MSVM_STREAM_RUN && view->start == stream->end)
+		return min(stream->run - MSVM_STREAM_RUN + 1, MSVM_STREAM_AHEAD);
+	if (stream->run <= -MSVM_STREAM_RUN && view->end == stream->start)
+		return max(stream->run + MSVM_STREAM_RUN - 1,
+			   -MSVM_STREAM_AHEAD);
+	return 0;
+}
+
+static enum msvm_prefetch_mode
+msvm_prefetch(const struct msvm_policy_params *params,
+	      const struct msvm_view *view)
+{
+	if (view->attrs && view->attrs->prefetch &&
+	    view->attrs->prefetch <= MSVM_PREFETCH_MODES)
+		return view->attrs->prefetch - 1;
+	return params->prefetch;
+}
+
+/* The part of the block that the tree takes, by the range's first and last leaf. */
+static void msvm_tree_part(const struct msvm_policy_params *params,
+			   const struct msvm_view *view, u64 block,
+			   u64 *start, u64 *end)
+{
+	u64 offset = view->start - block, last = view->end - 1 - block;
+	unsigned int leaf = offset / MSVM_TREE_LEAF, first, count;
+	u32 present = view->present;
+
+	last = min(last / MSVM_TREE_LEAF, MSVM_TREE_LEAVES - 1);
+	for (; leaf <= last; leaf++)
+		present |= BIT(leaf);
+	msvm_tree_window(present, offset / MSVM_TREE_LEAF,
+			 params->prefetch_percent, &first, &count);
+	*start = min(*start, block + first * MSVM_TREE_LEAF);
+	*end = max(*end, block + (first + count) * MSVM_TREE_LEAF);
+}
+
+/* Whole blocks on, where the stream goes. */
+static void msvm_stream_part(const struct msvm_view *view, u64 *start,
+			     u64 *end)
+{
+	int ahead = msvm_stream_ahead(view);
+	u64 more;
+
+	if (ahead > 0) {
+		more = ahead * MSVM_TREE_BLOCK;
+		*end = *end < ~0ULL - more ? *end + more : view->limit_end;
+	} else if (ahead < 0) {
+		more = -ahead * MSVM_TREE_BLOCK;
+		*start = *start > more ? *start - more : 0;
+	}
+}
+
+/* What to move along with the range, for a decision to move it. */
+void msvm_window(const struct msvm_policy_params *params,
+		 const struct msvm_view *view, struct msvm_decision *decision)
+{
+	enum msvm_prefetch_mode mode = msvm_prefetch(params, view);
+	u64 block = view->start & ~(MSVM_TREE_BLOCK - 1);
+	u64 start = view->start, end = view->end, piece;
+	u8 granularity = view->attrs ? view->attrs->granularity : 0;
+
+	if (view->limit_end <= view->limit_start ||
+	    decision->to >= MSVM_POLICY_SLOTS)
+		return;
+	/* What goes back and forth, or displaces others, is not to be more. */
+	if (view->heat && params->thrash_threshold &&
+	    view->heat->moves >= params->thrash_threshold)
+		return;
+
+	if (granularity) {
+		piece = 1ULL << min(granularity, (u8)MSVM_MAX_GRANULARITY);
+		start &= ~(piece - 1);
+		end = (end + piece - 1) & ~(piece - 1);
+	}
+	if (mode == MSVM_PREFETCH_BLOCK) {
+		start = min(start, block);
+		end = max(end, block + MSVM_TREE_BLOCK);
+	} else if (mode == MSVM_PREFETCH_TREE) {
+		msvm_tree_part(params, view, block, &start, &end);
+	}
+	if (mode != MSVM_PREFETCH_NONE)
+		msvm_stream_part(view, &start, &end);
+
+	/* Within the limits, which the range is in. */
+	start = min(max(start, view->limit_start), view->start);
+	end = max(min(end, view->limit_end), view->end);
+	if (end - start <= msvm_view_size(view) ||
+	    end - start > view->slots[decision->to].free)
+		return;
+	decision->window_start = start;
+	decision->window_end = end;
 }
