@@ -75,6 +75,30 @@ static void msvm_take(const struct msvm_policy_params *params,
 		msvm_wish_stay(view, MSVM_REASON_PRESSURE, wish);
 }
 
+/*
+ * Would all that use the memory of a device together be nearer to it in system
+ * memory? Distances stand for what an access costs.
+ */
+static bool msvm_costs_more(const struct msvm_policy_params *params,
+			    const struct msvm_view *view, u8 at)
+{
+	u64 users = view->mapped | BIT_ULL(view->slot) | BIT_ULL(at);
+	u64 here = 0, there = 0;
+	unsigned int slot;
+
+	for (slot = 0; slot < view->nr_slots; slot++) {
+		if (!(users & BIT_ULL(slot)) || !view->slots[slot].joined)
+			continue;
+		there += view->distance(view, slot, MSVM_AT_SYSTEM);
+		if (view->slots[slot].first == at)
+			continue;
+		if (!msvm_reaches(params, view, slot, at))
+			return true;
+		here += view->distance(view, slot, at);
+	}
+	return here > there;
+}
+
 /* Where memory should be that a device faulted in. */
 void msvm_choose_adaptive(const struct msvm_policy_params *params,
 			  const struct msvm_view *view, struct msvm_wish *wish)
@@ -85,6 +109,10 @@ void msvm_choose_adaptive(const struct msvm_policy_params *params,
 
 	if (msvm_view_all_at(view, self)) {
 		msvm_wish_stay(view, MSVM_REASON_HERE, wish);
+	} else if (at < MSVM_POLICY_SLOTS && at != self &&
+		   msvm_reaches(params, view, view->slot, at) &&
+		   msvm_costs_more(params, view, at)) {
+		msvm_wish_for(view, MSVM_AT_SYSTEM, MSVM_REASON_COST, wish);
 	} else if (others) {
 		msvm_wish_stay(view, MSVM_REASON_SHARED, wish);
 	} else if (at == self || at == MSVM_AT_SYSTEM) {

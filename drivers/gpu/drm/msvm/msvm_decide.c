@@ -8,6 +8,8 @@
  */
 #include <linux/types.h>
 
+#include <kunit/visibility.h>
+
 #include "msvm_engine.h"
 
 /* Where a fault maps for all: so few entries cost less than one fault's dispatch. */
@@ -292,3 +294,4 @@ void msvm_decide(const struct msvm_policy_params *params,
 	if (decision->action == MSVM_MOVE)
 		msvm_window(params, view, decision);
 }
+EXPORT_SYMBOL_IF_KUNIT(msvm_decide);

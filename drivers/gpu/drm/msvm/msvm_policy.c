@@ -5,6 +5,8 @@
  */
 #include <linux/types.h>
 
+#include <kunit/visibility.h>
+
 #include "msvm_policy.h"
 
 /* NULL at the end, for match_string() and its like. */
@@ -71,6 +73,7 @@ const char * const msvm_reason_names[MSVM_NR_REASONS] = {
 	[MSVM_REASON_ATTR_NO_ACCESS] = "attr-no-access",
 	[MSVM_REASON_ATTR_ATOMICS] = "attr-atomics",
 };
+EXPORT_SYMBOL_IF_KUNIT(msvm_reason_names);
 
 /*
  * Thrashing and prefetch start with the values of nvidia-uvm 595.45.04:
@@ -97,6 +100,7 @@ const struct msvm_policy_params msvm_policy_default = {
 	.timeslice_ms = 0,
 	.interleave_kib = 2048,
 };
+EXPORT_SYMBOL_IF_KUNIT(msvm_policy_default);
 
 /*
  * Does a policy make sense as a whole? Single values were checked when they came.
@@ -121,3 +125,4 @@ const char *msvm_policy_check(const struct msvm_policy_params *params,
 	}
 	return NULL;
 }
+EXPORT_SYMBOL_IF_KUNIT(msvm_policy_check);

@@ -10,6 +10,8 @@
 #include <linux/minmax.h>
 #include <linux/types.h>
 
+#include <kunit/visibility.h>
+
 #include "msvm_engine.h"
 
 /*
@@ -202,6 +204,8 @@ static bool msvm_hint_pinned(const struct msvm_policy_params *params,
 		return msvm_pin(params, view,
 				msvm_all_reach(params, view, self, false) ?
 				self : MSVM_AT_SYSTEM, decision);
+	if (at < view->nr_slots)
+		at = view->slots[at].first;
 	/* It may have been evicted, or touched by a CPU: then it stays there. */
 	if (view->at != at && msvm_reaches(params, view, view->slot, view->at))
 		return msvm_pin(params, view, view->at, decision);
@@ -331,6 +335,7 @@ void msvm_heat_moved(const struct msvm_policy_params *params,
 	else
 		thrash->system = true;
 }
+EXPORT_SYMBOL_IF_KUNIT(msvm_heat_moved);
 
 /*
  * What was decided on a fault of @party is being done. Context: the caller has the
@@ -372,6 +377,7 @@ void msvm_heat_apply(const struct msvm_policy_params *params,
 		thrash->nap_until = now + msvm_nap_time(params, heat);
 	}
 }
+EXPORT_SYMBOL_IF_KUNIT(msvm_heat_apply);
 
 /* What is remembered is of no use any more: an attribute of it was changed. */
 void msvm_heat_forget(struct msvm_heat *heat)
@@ -386,3 +392,4 @@ void msvm_heat_forget(struct msvm_heat *heat)
 		*thrash = (struct msvm_thrash) { .nap_party = MSVM_NOBODY };
 	heat->thrash = thrash;
 }
+EXPORT_SYMBOL_IF_KUNIT(msvm_heat_forget);

@@ -7,6 +7,8 @@
 #include <linux/minmax.h>
 #include <linux/types.h>
 
+#include <kunit/visibility.h>
+
 #include "msvm_engine.h"
 
 /* Blocks in a row that make a stream, and the most that are moved ahead of it. */
@@ -49,6 +51,7 @@ void msvm_tree_window(u32 present, unsigned int leaf, u32 percent,
 		*count = size;
 	}
 }
+EXPORT_SYMBOL_IF_KUNIT(msvm_tree_window);
 
 /* A member had [@start, @end) moved on a fault, what was moved along included. */
 void msvm_stream_moved(struct msvm_stream *stream, u64 start, u64 end)
@@ -62,6 +65,7 @@ void msvm_stream_moved(struct msvm_stream *stream, u64 start, u64 end)
 	stream->start = start;
 	stream->end = end;
 }
+EXPORT_SYMBOL_IF_KUNIT(msvm_stream_moved);
 
 /* Does the stream go on with this range, and how far to go ahead of it? */
 static int msvm_stream_ahead(const struct msvm_view *view)
@@ -97,7 +101,7 @@ static void msvm_tree_part(const struct msvm_policy_params *params,
 	unsigned int leaf = offset / MSVM_TREE_LEAF, first, count;
 	u32 present = view->present;
 
-	last = min(last / MSVM_TREE_LEAF, MSVM_TREE_LEAVES - 1);
+	last = min(last / MSVM_TREE_LEAF, MSVM_TREE_LEAVES - 1ULL);
 	for (; leaf <= last; leaf++)
 		present |= BIT(leaf);
 	msvm_tree_window(present, offset / MSVM_TREE_LEAF,

@@ -1,0 +1,422 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * KUnit tests of thrashing: each row of the order in which a hint is given, how
+ * moves are counted, and the life of a restless range: throttled in turns, pinned,
+ * released, forgotten. Built into a program in user space as well: tools/policy.
+ */
+#include <linux/minmax.h>
+
+#include <kunit/test.h>
+
+#include "msvm_policy_fixture.h"
+
+#define SYS		MSVM_AT_SYSTEM
+#define NOBODY		0xff
+#define FOR_GOOD	1	/* .pin: until the history is forgotten */
+
+struct hint_row {
+	const char *what;
+	bool uvm;		/* the placement; else follow-fault */
+	u8 slot;
+	u8 at;
+	u8 moves;		/* in a row, the last one 50 us ago */
+	u64 parties;
+	bool no_thrash;		/* the second level could not be made */
+	bool system;
+	bool old;		/* nothing for 2 s */
+	bool quiet;		/* the last move is 10 ms ago */
+	bool off;
+	u8 resets;
+	u32 nap;		/* us left */
+	u8 nap_party;		/* of it, or with no nap left of the last one */
+	u32 pin;		/* ms left */
+	u8 pinned_at;
+	u8 throttles;
+	u32 preferred;		/* device by attribute */
+	/* Expected: */
+	enum msvm_action action;
+	u8 to;
+	enum msvm_reason reason;
+};
+
+#define MOVES(where, why) .action = MSVM_MOVE, .to = (where), .reason = MSVM_REASON_##why
+#define STAYS(where, why) .action = MSVM_STAY, .to = (where), .reason = MSVM_REASON_##why
+#define WAITS(where) .action = MSVM_THROTTLE, .to = (where), .reason = MSVM_REASON_THROTTLED
+
+/* 0 and 1 are near each other, 0 and 2 reach each other, 1 and 2 do not. */
+static const struct hint_row hint_rows[] = {
+	{ "off", .at = 2, .moves = 9, .off = true, MOVES(0, FOLLOW) },
+	{ "no history", .at = 2, .moves = 0, MOVES(0, FOLLOW) },
+	{ "expired", .at = 2, .moves = 3, .old = true, .throttles = 10, MOVES(0, FOLLOW) },
+	{ "expired too often", .at = 2, .moves = 3, .old = true, .resets = 4,
+	  .throttles = 10, MOVES(0, FOLLOW) },
+	{ "few events", .at = 2, .moves = 2, .parties = 5, MOVES(0, FOLLOW) },
+	{ "another's nap", .at = 2, .moves = 3, .parties = 5, .nap = 100, .nap_party = 2,
+	  WAITS(2) },
+	{ "own nap", .at = 2, .moves = 3, .parties = 5, .nap = 100, .nap_party = 0,
+	  MOVES(0, FOLLOW) },
+	{ "nobody's nap", .at = 2, .moves = 3, .parties = 5, .nap = 100,
+	  .nap_party = NOBODY, WAITS(2) },
+	{ "quiet", .at = 2, .moves = 3, .parties = 5, .quiet = true, MOVES(0, FOLLOW) },
+	{ "all reach preferred", .uvm = true, .slot = 1, .at = SYS, .moves = 3,
+	  .parties = 3, .preferred = 100, MOVES(0, PINNED) },
+	{ "all reach preferred, there", .uvm = true, .slot = 1, .at = SYS, .moves = 3,
+	  .parties = 7, .preferred = 100, MOVES(0, PINNED) },
+	{ "CPUs do not reach preferred", .uvm = true, .slot = 1, .at = SYS, .moves = 3,
+	  .parties = 3, .system = true, .preferred = 100, MOVES(0, ATTR_PREFERRED) },
+	{ "all are near", .at = 1, .moves = 3, .parties = 3, STAYS(1, PINNED) },
+	{ "all are near, uvm", .uvm = true, .at = 1, .moves = 3, .parties = 3,
+	  STAYS(1, PINNED) },
+	{ "all are near but CPUs", .at = 1, .moves = 3, .parties = 3, .system = true,
+	  .nap_party = NOBODY, MOVES(0, FOLLOW) },
+	{ "one is far", .at = 1, .moves = 3, .parties = 7, .nap_party = NOBODY,
+	  MOVES(0, FOLLOW) },
+	{ "requester preferred, pinned there", .uvm = true, .slot = 2, .at = 1, .moves = 3,
+	  .parties = 6, .pin = 10, .pinned_at = 2, .preferred = 102, MOVES(2, PINNED) },
+	{ "requester preferred, chosen", .uvm = true, .slot = 2, .at = 1, .moves = 3,
+	  .parties = 6, .nap_party = 1, .preferred = 102, MOVES(2, PINNED) },
+	{ "requester preferred, enough", .uvm = true, .slot = 2, .at = 1, .moves = 3,
+	  .parties = 6, .nap_party = 2, .throttles = 10, .preferred = 102, MOVES(2, PINNED) },
+	{ "requester preferred, not chosen", .uvm = true, .slot = 2, .at = 1, .moves = 3,
+	  .parties = 6, .nap_party = 2, .preferred = 102, WAITS(1) },
+	{ "pinned, reached", .slot = 0, .at = 2, .moves = 3, .parties = 7, .pin = 10,
+	  .pinned_at = 2, .nap_party = 0, STAYS(2, PINNED) },
+	{ "pinned, brought back", .slot = 0, .at = 1, .moves = 3, .parties = 7, .pin = 10,
+	  .pinned_at = 2, .nap_party = 0, STAYS(1, PINNED) },
+	{ "pinned, not reached", .slot = 1, .at = 2, .moves = 3, .parties = 6, .pin = 10,
+	  .pinned_at = 2, .nap_party = 1, MOVES(SYS, PINNED) },
+	{ "pinned, in system", .slot = 1, .at = SYS, .moves = 3, .parties = 6, .pin = 10,
+	  .pinned_at = SYS, STAYS(SYS, PINNED) },
+	{ "pinned, not reached, uvm", .uvm = true, .slot = 1, .at = 2, .moves = 3,
+	  .parties = 6, .pin = 10, .pinned_at = 2, .nap_party = 1, .nap = 0, WAITS(2) },
+	{ "pinned, chosen, uvm", .uvm = true, .slot = 1, .at = 2, .moves = 3,
+	  .parties = 6, .pin = 10, .pinned_at = 2, .nap_party = 2, MOVES(SYS, PINNED) },
+	{ "pinned, chosen, all reach, uvm", .uvm = true, .slot = 0, .at = 2, .moves = 3,
+	  .parties = 6, .pin = 10, .pinned_at = 2, .nap_party = 2, MOVES(0, PINNED) },
+	{ "pinned, quiet", .slot = 1, .at = SYS, .moves = 3, .quiet = true, .pin = 10,
+	  .pinned_at = SYS, STAYS(SYS, PINNED) },
+	{ "last let through", .at = 2, .moves = 3, .parties = 5, .nap_party = 0, WAITS(2) },
+	{ "turn of another", .at = 2, .moves = 3, .parties = 5, .nap_party = 2,
+	  MOVES(0, FOLLOW) },
+	{ "enough, reached by all", .at = 2, .moves = 3, .parties = 7, .throttles = 10,
+	  MOVES(0, PINNED) },
+	{ "enough, not reached by all", .slot = 1, .at = 2, .moves = 3, .parties = 6,
+	  .throttles = 10, MOVES(SYS, PINNED) },
+	{ "enough, not reached by all, uvm", .uvm = true, .slot = 1, .at = 2, .moves = 3,
+	  .parties = 6, .throttles = 10, MOVES(1, PINNED) },
+	{ "enough, evicted", .at = SYS, .moves = 3, .system = true, .throttles = 10,
+	  STAYS(SYS, PINNED) },
+	{ "first level only", .at = 1, .moves = 3, .no_thrash = true, STAYS(1, PINNED) },
+	{ "first level only, far", .slot = 1, .at = 2, .moves = 3, .no_thrash = true,
+	  MOVES(SYS, PINNED) },
+	{ "first level only, few", .at = 1, .moves = 2, .no_thrash = true, MOVES(0, FOLLOW) },
+};
+
+static void hint_apply(struct fixture *f, const struct hint_row *row)
+{
+	fixture_reset(f);
+	f->params.placement = row->uvm ? MSVM_PLACEMENT_UVM_COMPAT :
+					 MSVM_PLACEMENT_FOLLOW_FAULT;
+	if (row->off)
+		f->params.thrash_threshold = 0;
+	f->view.slot = row->slot;
+	f->view.at = row->at;
+	f->view.none = false;
+	f->view.system = row->at == SYS;
+	if (row->preferred) {
+		f->attrs.preferred = row->preferred;
+		f->view.attrs = &f->attrs;
+	}
+	f->heat.moves = row->moves;
+	f->heat.cost = 100 * US;
+	f->heat.last_move = NOW - (row->quiet ? 10 * MS : 50 * US);
+	if (row->no_thrash)
+		return;
+	f->heat.thrash = &f->thrash;
+	f->thrash.parties = row->parties;
+	f->thrash.system = row->system;
+	f->thrash.nap_party = row->nap_party;
+	if (row->nap)
+		f->thrash.nap_until = NOW + row->nap * US;
+	else if (row->nap_party || row->slot == 0)
+		f->thrash.nap_until = row->parties ? NOW - 1 : 0;
+	if (row->nap_party == 0 && !row->nap && row->slot != 0)
+		f->thrash.nap_until = 0;
+	f->thrash.pin_until = row->pin ? NOW + row->pin * MS : 0;
+	f->thrash.pinned_at = row->pinned_at;
+	f->thrash.throttles = row->throttles;
+	f->thrash.resets = row->resets;
+	f->thrash.epoch = NOW - (row->old ? 2000 * MS : 50 * US);
+	if (row->old)
+		f->heat.last_move = f->thrash.epoch;
+}
+
+static void thrash_hints(struct kunit *test)
+{
+	struct fixture *f = fixture_new(test);
+	struct msvm_decision d;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(hint_rows); i++) {
+		const struct hint_row *row = &hint_rows[i];
+
+		hint_apply(f, row);
+		msvm_decide(&f->params, &f->view, &d);
+		KUNIT_EXPECT_EQ_MSG(test, d.action, row->action, "%s", row->what);
+		KUNIT_EXPECT_EQ_MSG(test, d.to, row->to, "%s", row->what);
+		KUNIT_EXPECT_EQ_MSG(test, d.reason, row->reason, "%s: %s", row->what,
+				    msvm_reason_names[d.reason]);
+		if (row->action == MSVM_THROTTLE)
+			KUNIT_EXPECT_EQ_MSG(test, d.delay, row->nap ? row->nap * US : 500 * US,
+					    "%s", row->what);
+	}
+}
+
+/* Moves are in a row within the window, or within 8 times what the last one took. */
+static void thrash_counts(struct kunit *test)
+{
+	struct msvm_policy_params params = msvm_policy_default;
+	struct msvm_heat heat = {};
+	u64 now = NOW;
+
+	msvm_heat_forget(&heat);
+	msvm_heat_moved(&params, &heat, now, 10 * US, 0);
+	KUNIT_EXPECT_EQ(test, heat.moves, 1);
+	msvm_heat_moved(&params, &heat, now += 500 * US, 10 * US, SYS);
+	KUNIT_EXPECT_EQ(test, heat.moves, 2);
+	msvm_heat_moved(&params, &heat, now += 501 * US, 10 * US, 0);
+	KUNIT_EXPECT_EQ(test, heat.moves, 1);
+	msvm_heat_moved(&params, &heat, now += 8 * MS, 1 * MS, 1);
+	KUNIT_EXPECT_EQ(test, heat.moves, 2);
+	KUNIT_EXPECT_EQ(test, heat.last_party, 1);
+	/* A cost that can't be one: a second of sleep is not a window of 8. */
+	msvm_heat_moved(&params, &heat, now += 100 * US, 1000 * MS, 1);
+	msvm_heat_moved(&params, &heat, now += 801 * MS, 1000 * MS, 1);
+	KUNIT_EXPECT_EQ(test, heat.moves, 1);
+	/* Clocks that differ, and time that is none. */
+	msvm_heat_moved(&params, &heat, now - 10 * US, 0, 1);
+	KUNIT_EXPECT_EQ(test, heat.moves, 2);
+	heat.last_move = ~0ULL - 5;
+	msvm_heat_moved(&params, &heat, now, 0, 1);
+	KUNIT_EXPECT_EQ(test, heat.moves, 1);
+	heat.moves = 255;
+	msvm_heat_moved(&params, &heat, now, 0, 1);
+	KUNIT_EXPECT_EQ(test, heat.moves, 255);
+	KUNIT_EXPECT_PTR_EQ(test, heat.thrash, (struct msvm_thrash *)NULL);
+}
+
+struct battle {
+	unsigned int moves, throttles, pinned, longest;
+	unsigned int moved[3];
+	u64 pinned_at;
+	u8 pinned_where;
+};
+
+/* Members @a and @b want the range in turns, every 20 us, until @end. */
+static void battle_run(struct fixture *f, u8 a, u8 b, u64 end, struct battle *battle)
+{
+	struct msvm_decision d;
+	unsigned int turn = 0, row = 0;
+
+	*battle = (struct battle) { .pinned_where = NOBODY };
+	for (; f->view.now < end; f->view.now += 20 * US, turn++) {
+		f->view.slot = turn & 1 ? b : a;
+		msvm_decide(&f->params, &f->view, &d);
+		if (d.alloc_thrash)
+			f->heat.thrash = &f->thrash;
+		msvm_heat_apply(&f->params, &f->heat, f->view.now, f->view.slot, &d);
+		row = d.action == MSVM_THROTTLE ? row + 1 : 0;
+		battle->longest = max(battle->longest, row);
+		battle->throttles += d.action == MSVM_THROTTLE;
+		if (d.pin && battle->pinned_where == NOBODY) {
+			battle->pinned_at = f->view.now;
+			battle->pinned_where = d.to;
+		}
+		battle->pinned += d.reason == MSVM_REASON_PINNED;
+		if (d.action != MSVM_MOVE)
+			continue;
+		battle->moves++;
+		if (d.to < 3)
+			battle->moved[d.to]++;
+		f->view.now += 100 * US;
+		f->view.at = d.to;
+		f->view.none = false;
+		f->view.system = d.to == SYS;
+		msvm_heat_moved(&f->params, &f->heat, f->view.now, 100 * US, d.to);
+	}
+}
+
+/* Two that do not reach each other: in turns, then in system memory for a while. */
+static void thrash_life(struct kunit *test)
+{
+	struct fixture *f = fixture_new(test);
+	struct battle battle;
+
+	f->params.placement = MSVM_PLACEMENT_FOLLOW_FAULT;
+	f->params.thrash_max_throttles = 50;
+	battle_run(f, 1, 2, NOW + 100 * MS, &battle);
+	KUNIT_EXPECT_EQ(test, battle.pinned_where, SYS);
+	KUNIT_EXPECT_EQ(test, battle.throttles, 50);
+	/* Both were let through while the other waited. */
+	KUNIT_EXPECT_GE(test, battle.moved[1], 2);
+	KUNIT_EXPECT_GE(test, battle.moved[2], 2);
+	/* 3 moves to notice, one per nap of 500 us, one to system memory. */
+	KUNIT_EXPECT_LE(test, battle.moves, 12);
+	KUNIT_EXPECT_LE(test, battle.pinned_at - NOW, 10 * MS);
+	KUNIT_EXPECT_GT(test, battle.pinned, 1000);
+	KUNIT_EXPECT_NE(test, f->thrash.pin_until, 0ULL);
+
+	/* The pin ends by itself, and all begins again. */
+	f->view.now = f->thrash.pin_until + 1;
+	f->view.slot = 1;
+	battle_run(f, 1, 2, f->view.now + 100 * MS, &battle);
+	KUNIT_EXPECT_GE(test, battle.moved[1], 2);
+	KUNIT_EXPECT_EQ(test, battle.pinned_where, SYS);
+}
+
+/* Where all are near, memory is pinned without anybody having to wait. */
+static void thrash_near(struct kunit *test)
+{
+	struct fixture *f = fixture_new(test);
+	struct battle battle;
+
+	f->params.placement = MSVM_PLACEMENT_FOLLOW_FAULT;
+	battle_run(f, 0, 1, NOW + 100 * MS, &battle);
+	KUNIT_EXPECT_LT(test, battle.pinned_where, 2);
+	KUNIT_EXPECT_EQ(test, battle.throttles, 0);
+	KUNIT_EXPECT_EQ(test, battle.moves, 3);
+}
+
+static void thrash_no_throttles(struct kunit *test)
+{
+	struct fixture *f = fixture_new(test);
+	struct battle battle;
+
+	f->params.placement = MSVM_PLACEMENT_FOLLOW_FAULT;
+	f->params.thrash_max_throttles = 0;
+	battle_run(f, 1, 2, NOW + 100 * MS, &battle);
+	KUNIT_EXPECT_EQ(test, battle.throttles, 0);
+	KUNIT_EXPECT_EQ(test, battle.moves, 4);
+	KUNIT_EXPECT_EQ(test, battle.pinned_where, SYS);
+
+	/* For good: until somebody says otherwise, or the history is forgotten. */
+	fixture_reset(f);
+	f->params.placement = MSVM_PLACEMENT_FOLLOW_FAULT;
+	f->params.thrash_pin_ms = 0;
+	battle_run(f, 1, 2, NOW + 5000 * MS, &battle);
+	KUNIT_EXPECT_EQ(test, f->thrash.pin_until, ~0ULL);
+	battle_run(f, 1, 2, f->view.now + 5000 * MS, &battle);
+	KUNIT_EXPECT_EQ(test, battle.moves, 0);
+	msvm_heat_forget(&f->heat);
+	KUNIT_EXPECT_PTR_EQ(test, f->heat.thrash, &f->thrash);
+	KUNIT_EXPECT_EQ(test, f->heat.first_touch, NOBODY);
+	battle_run(f, 1, 2, f->view.now + 1 * MS, &battle);
+	KUNIT_EXPECT_GT(test, battle.moves, 0);
+}
+
+/* Quiet time makes it forget, but not for ever. */
+static void thrash_resets(struct kunit *test)
+{
+	struct fixture *f = fixture_new(test);
+	struct msvm_decision d = { .action = MSVM_STAY };
+	unsigned int i;
+	u64 now = NOW;
+
+	f->heat.thrash = &f->thrash;
+	f->thrash.throttles = 5;
+	f->thrash.epoch = now;
+	for (i = 0; i < 10; i++) {
+		now += 1000 * MS;
+		msvm_heat_apply(&f->params, &f->heat, now, 0, &d);
+		KUNIT_EXPECT_EQ(test, f->thrash.resets, min(i + 1, 4U));
+		KUNIT_EXPECT_EQ(test, f->thrash.throttles, i < 4 ? 0 : 5);
+		f->thrash.throttles = 5;
+		f->thrash.epoch = now;
+	}
+	/* 0: as often as you like, and it does not overflow. */
+	f->params.thrash_max_resets = 0;
+	for (i = 0; i < 300; i++) {
+		now += 1000 * MS;
+		f->thrash.throttles = 5;
+		msvm_heat_apply(&f->params, &f->heat, now, 0, &d);
+		KUNIT_EXPECT_EQ(test, f->thrash.throttles, 0);
+		f->thrash.epoch = now;
+	}
+	/* Not while it is pinned. */
+	f->thrash.pin_until = now + 1500 * MS;
+	f->params.thrash_pin_ms = 2000;
+	f->thrash.throttles = 5;
+	msvm_heat_apply(&f->params, &f->heat, now + 1200 * MS, 0, &d);
+	KUNIT_EXPECT_EQ(test, f->thrash.throttles, 5);
+}
+
+/* A range that is evicted and brought back goes back and forth as well. */
+static void thrash_evictions(struct kunit *test)
+{
+	struct fixture *f = fixture_new(test);
+	struct msvm_decision d;
+	unsigned int i, moves = 0;
+
+	f->params.thrash_max_throttles = 2;
+	for (i = 0; i < 20; i++) {
+		msvm_decide(&f->params, &f->view, &d);
+		if (d.alloc_thrash)
+			f->heat.thrash = &f->thrash;
+		msvm_heat_apply(&f->params, &f->heat, f->view.now, 0, &d);
+		f->view.now += 100 * US + d.delay;
+		if (d.action != MSVM_MOVE)
+			continue;
+		moves++;
+		msvm_heat_moved(&f->params, &f->heat, f->view.now, 100 * US, d.to);
+		f->view.now += 100 * US;
+		msvm_heat_moved(&f->params, &f->heat, f->view.now, 100 * US, SYS);
+	}
+	KUNIT_EXPECT_LE(test, moves, 10);
+	KUNIT_EXPECT_EQ(test, d.action, MSVM_STAY);
+	KUNIT_EXPECT_EQ(test, d.reason, MSVM_REASON_PINNED);
+}
+
+/* The second level is asked for at the second move in a row, and only once. */
+static void thrash_lazy(struct kunit *test)
+{
+	struct fixture *f = fixture_new(test);
+	struct msvm_decision d;
+
+	f->heat.last_move = NOW - 10 * US;
+	f->heat.moves = 1;
+	msvm_decide(&f->params, &f->view, &d);
+	KUNIT_EXPECT_FALSE(test, d.alloc_thrash);
+	f->heat.moves = 2;
+	msvm_decide(&f->params, &f->view, &d);
+	KUNIT_EXPECT_TRUE(test, d.alloc_thrash);
+	f->heat.thrash = &f->thrash;
+	msvm_decide(&f->params, &f->view, &d);
+	KUNIT_EXPECT_FALSE(test, d.alloc_thrash);
+	f->heat.thrash = NULL;
+	f->params.thrash_threshold = 0;
+	msvm_decide(&f->params, &f->view, &d);
+	KUNIT_EXPECT_FALSE(test, d.alloc_thrash);
+}
+
+static struct kunit_case msvm_thrash_cases[] = {
+	KUNIT_CASE(thrash_hints),
+	KUNIT_CASE(thrash_counts),
+	KUNIT_CASE(thrash_life),
+	KUNIT_CASE(thrash_near),
+	KUNIT_CASE(thrash_no_throttles),
+	KUNIT_CASE(thrash_resets),
+	KUNIT_CASE(thrash_evictions),
+	KUNIT_CASE(thrash_lazy),
+	{}
+};
+
+static struct kunit_suite msvm_thrash_suite = {
+	.name = "drm_msvm_thrash",
+	.test_cases = msvm_thrash_cases,
+};
+
+kunit_test_suite(msvm_thrash_suite);
+
+MODULE_DESCRIPTION("KUnit tests of drm_msvm's handling of thrashing");
+MODULE_IMPORT_NS("EXPORTED_FOR_KUNIT_TESTING");
+MODULE_LICENSE("Dual MIT/GPL");

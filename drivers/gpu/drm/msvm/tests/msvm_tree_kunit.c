@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: GPL-2.0-only OR MIT
+/*
+ * KUnit tests of prefetch: the tree over a block, against a slow count; windows by
+ * each mode, within their limits; and streams. Built into a program in user space
+ * as well: tools/policy.
+ */
+#include <linux/prandom.h>
+
+#include <kunit/test.h>
+
+#include "msvm_policy_fixture.h"
+
+static void tree_small(struct kunit *test)
+{
+	static const struct {
+		u32 present;
+		unsigned int leaf, percent, first, count;
+	} rows[] = {
+		{ 0x0, 0, 51, 0, 1 },		/* half of two is not more than 51 % */
+		{ 0x0, 0, 49, 0, 2 },
+		{ 0x2, 0, 51, 0, 2 },
+		{ 0x6, 0, 51, 0, 4 },		/* 3 of 4 */
+		{ 0x6, 3, 51, 0, 4 },
+		{ 0x00000f00, 12, 51, 8, 8 },	/* 5 of 8 */
+		{ 0x0000ff00, 0, 51, 0, 16 },	/* the other half is there: 9 of 16 */
+		{ 0xffff0000, 0, 51, 0, 32 },
+		{ 0xffff0000, 0, 53, 0, 32 },
+		{ 0xffff0000, 0, 54, 0, 1 },	/* 17 of 32 are 53.1 % */
+		{ 0xffffffff, 7, 100, 7, 1 },	/* more than all is never */
+		{ 0xffffffff, 7, 99, 0, 32 },
+		{ 0x0, 31, 1, 0, 32 },
+		{ 0x0, 31, 4, 16, 16 },		/* 1 of 32 is 3.1 % */
+		{ 0x0, 31, 3, 0, 32 },
+	};
+	unsigned int i, first, count;
+
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		msvm_tree_window(rows[i].present, rows[i].leaf, rows[i].percent,
+				 &first, &count);
+		KUNIT_EXPECT_EQ_MSG(test, first, rows[i].first, "row %u", i);
+		KUNIT_EXPECT_EQ_MSG(test, count, rows[i].count, "row %u", i);
+	}
+}
+
+static void tree_random(struct kunit *test)
+{
+	unsigned int round, first, count, size, i, in;
+	struct rnd_state rnd;
+
+	prandom_seed_state(&rnd, 51);
+	for (round = 0; round < 20000; round++) {
+		u32 present = prandom_u32_state(&rnd) & prandom_u32_state(&rnd);
+		unsigned int leaf = prandom_u32_state(&rnd) % 32;
+		u32 percent = 1 + prandom_u32_state(&rnd) % 100;
+		unsigned int best = 1;
+
+		for (size = 2; size <= 32; size *= 2) {
+			for (in = 0, i = leaf / size * size;
+			     i < leaf / size * size + size; i++)
+				in += i == leaf || present & BIT(i);
+			if (in * 100 > percent * size)
+				best = size;
+		}
+		msvm_tree_window(present, leaf, percent, &first, &count);
+		KUNIT_ASSERT_EQ(test, count, best);
+		KUNIT_ASSERT_EQ(test, first, leaf / best * best);
+	}
+}
+
+struct window_row {
+	const char *what;
+	enum msvm_prefetch_mode mode;
+	u8 attr;		/* mode + 1 */
+	u8 granularity;
+	u64 offset, size;	/* of the range, in KiB from BASE */
+	u32 present;
+	s64 stream;		/* KiB before (or behind) which the last move ended */
+	s8 run;
+	u64 limit_start, limit_end;	/* KiB from BASE - 8 MiB; 0: far */
+	u64 free;		/* KiB; 0: much */
+	u8 moves;
+	s64 start, end;		/* expected, KiB from BASE; both 0: none */
+};
+
+#define NONE	.mode = MSVM_PREFETCH_NONE
+#define BLOCK	.mode = MSVM_PREFETCH_BLOCK
+#define TREE	.mode = MSVM_PREFETCH_TREE
+
+static const struct window_row window_rows[] = {
+	{ "none", NONE, .offset = 64, .size = 64 },
+	{ "block", BLOCK, .offset = 64, .size = 64, .end = 2048 },
+	{ "block, whole", BLOCK, .size = 2048 },
+	{ "block, limits", BLOCK, .offset = 64, .size = 64, .limit_start = 8192 + 32,
+	  .limit_end = 8192 + 1024, .start = 32, .end = 1024 },
+	{ "block, no room", BLOCK, .offset = 64, .size = 64, .free = 1024 },
+	{ "block, restless", BLOCK, .offset = 64, .size = 64, .moves = 3 },
+	{ "block by attribute", NONE, .attr = MSVM_PREFETCH_BLOCK + 1, .size = 4,
+	  .end = 2048 },
+	{ "none by attribute", BLOCK, .attr = MSVM_PREFETCH_NONE + 1, .size = 4 },
+	{ "granularity", NONE, .granularity = 20, .offset = 1024 + 4, .size = 4,
+	  .start = 1024, .end = 2048 },
+	{ "granularity beyond a block", NONE, .granularity = 22, .offset = 2048,
+	  .size = 4, .end = 4096 },
+	{ "granularity, limits", NONE, .granularity = 63, .size = 4,
+	  .limit_start = 8192, .limit_end = 8192 + 16, .end = 16 },
+	{ "tree, alone", TREE, .offset = 64, .size = 64 },
+	{ "tree, part of a leaf", TREE, .offset = 68, .size = 4, .start = 64, .end = 128 },
+	{ "tree, dense", TREE, .offset = 64, .size = 64, .present = 0xc, .end = 256 },
+	{ "tree, most", TREE, .size = 64, .present = 0xffff0000, .end = 2048 },
+	{ "tree, a range of half", TREE, .size = 1024, .present = 0x10000, .end = 2048 },
+	{ "stream, up", BLOCK, .size = 2048, .run = 2, .end = 4096 },
+	{ "stream, fast", BLOCK, .size = 2048, .run = 4, .end = 8192 },
+	{ "stream, longest", TREE, .size = 2048, .run = 100, .end = 10240 },
+	{ "stream, to the limit", BLOCK, .size = 2048, .run = 100,
+	  .limit_end = 8192 + 3072, .end = 3072 },
+	{ "stream, down", BLOCK, .size = 2048, .run = -2, .start = -2048, .end = 2048 },
+	{ "stream, other way", BLOCK, .size = 2048, .run = 3, .stream = 4096 },
+	{ "stream, not yet", BLOCK, .size = 2048, .run = 1 },
+	{ "stream, none", NONE, .size = 2048, .run = 10 },
+};
+
+static void tree_windows(struct kunit *test)
+{
+	struct fixture *f = fixture_new(test);
+	struct msvm_decision d;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(window_rows); i++) {
+		const struct window_row *row = &window_rows[i];
+		u64 base = BASE - 8 * MB;
+
+		fixture_reset(f);
+		f->params.prefetch = row->mode;
+		f->attrs.prefetch = row->attr;
+		f->attrs.granularity = row->granularity;
+		f->view.attrs = &f->attrs;
+		f->view.start = BASE + row->offset * 1024;
+		f->view.end = f->view.start + row->size * 1024;
+		f->view.present = row->present;
+		f->view.limit_start = row->limit_start ? base + row->limit_start * 1024 :
+							 BASE - GB;
+		f->view.limit_end = row->limit_end ? base + row->limit_end * 1024 :
+						     BASE + GB;
+		f->slots[0].free = row->free ? row->free * 1024 : GB;
+		f->heat.moves = row->moves;
+		f->stream.run = row->run;
+		f->stream.start = row->run < 0 ? f->view.end :
+				  f->view.start - 2 * MB - row->stream * 1024;
+		f->stream.end = f->stream.start + 2 * MB;
+		f->view.stream = &f->stream;
+		msvm_decide(&f->params, &f->view, &d);
+		KUNIT_EXPECT_EQ_MSG(test, d.action, MSVM_MOVE, "%s", row->what);
+		KUNIT_EXPECT_EQ_MSG(test, (s64)d.window_start,
+				    row->end ? (s64)BASE + row->start * 1024 : 0,
+				    "%s", row->what);
+		KUNIT_EXPECT_EQ_MSG(test, (s64)d.window_end,
+				    row->end ? (s64)BASE + row->end * 1024 : 0,
+				    "%s", row->what);
+	}
+}
+
+static void tree_stream(struct kunit *test)
+{
+	struct msvm_stream stream = {};
+	int i;
+
+	for (i = 0; i < 300; i++) {
+		msvm_stream_moved(&stream, i * 2 * MB, (i + 1) * 2 * MB);
+		KUNIT_EXPECT_EQ(test, stream.run, min(i, 100));
+	}
+	msvm_stream_moved(&stream, 298 * 2 * MB, 299 * 2 * MB);
+	KUNIT_EXPECT_EQ(test, stream.run, -1);
+	for (i = 297; i >= 0; i--)
+		msvm_stream_moved(&stream, i * 2 * MB, (i + 1) * 2 * MB);
+	KUNIT_EXPECT_EQ(test, stream.run, -100);
+	msvm_stream_moved(&stream, 500 * MB, 502 * MB);
+	KUNIT_EXPECT_EQ(test, stream.run, 0);
+}
+
+static struct kunit_case msvm_tree_cases[] = {
+	KUNIT_CASE(tree_small),
+	KUNIT_CASE(tree_random),
+	KUNIT_CASE(tree_windows),
+	KUNIT_CASE(tree_stream),
+	{}
+};
+
+static struct kunit_suite msvm_tree_suite = {
+	.name = "drm_msvm_tree",
+	.test_cases = msvm_tree_cases,
+};
+
+kunit_test_suite(msvm_tree_suite);
+
+MODULE_DESCRIPTION("KUnit tests of drm_msvm's prefetch");
+MODULE_IMPORT_NS("EXPORTED_FOR_KUNIT_TESTING");
+MODULE_LICENSE("Dual MIT/GPL");
