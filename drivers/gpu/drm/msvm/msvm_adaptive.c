@@ -5,31 +5,71 @@
  * see msvm_policy.h; Documentation/gpu/drm-msvm-policy.rst has the reasons and what
  * was measured.
  */
+#include <linux/math64.h>
 #include <linux/minmax.h>
 #include <linux/types.h>
 
 #include "msvm_engine.h"
 
 /*
- * What a full memory may evict in about a second to let something new in: a part
- * of its size, so that a new working set displaces an old one within seconds, while
- * a stream larger than the memory does not. The least is below what anybody notices:
- * 32 moves of 2 MiB.
+ * A move pays off only if it is not undone within so many times what it took: for a
+ * range as for a whole memory. Nor may making room take more than one part in so
+ * many of the time.
  */
-#define MSVM_CHURN_SHIFT	4
-#define MSVM_CHURN_LEAST	(64ULL << 20)
+#define MSVM_PAY_OFF		8
+
+/* What comes back before this part of its memory could have been filled is hot. */
+#define MSVM_SOON		4
+
+/* What a move takes where nothing is known: 132 us per 2 MiB, as in xe. */
+#define MSVM_NS_PER_KIB		64
 
 /* A device lends a part of its free memory only, 1/4 stays. */
 #define MSVM_LEND_SHIFT		2
 
-/* May the range be moved into the memory, at the cost of what is there? */
-static bool msvm_may_enter(const struct msvm_view *view, u8 slot)
+/* What moving so many bytes takes, by what the last move took. */
+static u64 msvm_move_time(const struct msvm_view *view, u64 bytes)
 {
-	const struct msvm_view_slot *s = &view->slots[slot];
+	u64 kib = max(msvm_view_size(view) >> 10, 1ULL), cost = 0;
 
-	return msvm_has_room(view, slot) ||
-	       s->evictions < max(s->size >> MSVM_CHURN_SHIFT,
-				  MSVM_CHURN_LEAST);
+	if (view->heat)
+		cost = div64_u64(min(view->heat->cost, 100 * MSVM_NS_PER_MS), kib);
+	return (bytes >> 10) * (cost ?: MSVM_NS_PER_KIB);
+}
+
+/* How a range without room in a memory compares with what is there. */
+enum msvm_rank {
+	MSVM_NEW,	/* it was not there lately */
+	MSVM_HOT,	/* it was displaced, and is wanted at once */
+	MSVM_COLD,	/* it was displaced, and is wanted again after a while */
+};
+
+/*
+ * What is displaced and wanted again before the whole memory could have been filled a
+ * few times is part of more than fits. The sooner, the more it is used.
+ */
+static enum msvm_rank msvm_rank(const struct msvm_view *view, u8 slot)
+{
+	const struct msvm_heat *heat = view->heat;
+	u64 since, fill;
+
+	if (!heat || !heat->last_move || view->at != MSVM_AT_SYSTEM ||
+	    (heat->last_party != MSVM_AT_SYSTEM && heat->last_party != slot))
+		return MSVM_NEW;
+	since = msvm_since(view->now, heat->last_move);
+	fill = msvm_move_time(view, view->slots[slot].size);
+	if (since >= MSVM_PAY_OFF * fill)
+		return MSVM_NEW;
+	return since < fill / MSVM_SOON ? MSVM_HOT : MSVM_COLD;
+}
+
+/* Is little of the time, that of the last second or so, spent on making room? */
+static bool msvm_is_calm(const struct msvm_view *view, u8 slot)
+{
+	/* Out and in. */
+	u64 churn = 2 * msvm_move_time(view, view->slots[slot].evictions);
+
+	return churn < 1000 * MSVM_NS_PER_MS / MSVM_PAY_OFF;
 }
 
 /* The nearest device with room to lend, nearer than system memory; or nobody. */
@@ -56,17 +96,24 @@ static u8 msvm_lender(const struct msvm_policy_params *params,
 	return lender;
 }
 
-/* To the device that faulted, or where there is more room. */
+/*
+ * To the device that faulted. If it is full, what is new displaces what is there:
+ * an old working set gives way to the next one. What was displaced itself is lent
+ * room elsewhere, or comes back if it is hot and that does not cost too much; so what
+ * is used most ends up there, and a stream that is too long does not displace itself.
+ */
 static void msvm_take(const struct msvm_policy_params *params,
 		      const struct msvm_view *view, enum msvm_reason reason,
 		      struct msvm_wish *wish)
 {
-	u8 self = msvm_view_self(view);
-
-	u8 lender;
+	u8 self = msvm_view_self(view), lender;
+	enum msvm_rank rank;
 
 	msvm_wish_for(view, self, reason, wish);
-	if (msvm_may_enter(view, self))
+	if (msvm_has_room(view, self))
+		return;
+	rank = msvm_rank(view, self);
+	if (rank == MSVM_NEW || (rank == MSVM_HOT && msvm_is_calm(view, self)))
 		return;
 	lender = msvm_lender(params, view);
 	if (lender != MSVM_NOBODY)

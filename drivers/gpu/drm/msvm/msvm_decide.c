@@ -6,6 +6,7 @@
  * Attributes say where memory must be or may not be; then what was moved just now
  * or goes back and forth is held; then the policy's placement is asked.
  */
+#include <linux/export.h>
 #include <linux/types.h>
 
 #include <kunit/visibility.h>

@@ -3,6 +3,7 @@
  * What policies may say: names, values to start with, and what does not go
  * together. Pure logic, see msvm_policy.h.
  */
+#include <linux/export.h>
 #include <linux/types.h>
 
 #include <kunit/visibility.h>

@@ -7,6 +7,7 @@
  * nvidia-uvm counts migrations and revocations between processors; here every move
  * counts, from one device to another, to and from system memory, evictions as well.
  */
+#include <linux/export.h>
 #include <linux/minmax.h>
 #include <linux/types.h>
 

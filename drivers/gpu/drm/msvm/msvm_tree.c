@@ -4,6 +4,7 @@
  * already, and further blocks where a device goes through memory in order. Pure
  * logic, see msvm_policy.h.
  */
+#include <linux/export.h>
 #include <linux/minmax.h>
 #include <linux/types.h>
 

@@ -28,6 +28,9 @@ enum {
 	SLICE = BIT(12),	/* the policy has a timeslice */
 	LENT = BIT(13),		/* slot 1's memory has no room to lend */
 	THROTTLED = BIT(14),	/* ... often enough */
+	HOT = BIT(15),		/* displaced just now */
+	NEW = BIT(16),		/* never displaced */
+	CALM = BIT(17),		/* few are evicted */
 };
 
 struct row {
@@ -253,6 +256,13 @@ static const struct row rows[] = {
 	{ "adaptive, full, lent", ADAPTIVE, .at = SYS, .set = FULL, MOVES(1, PRESSURE) },
 	{ "adaptive, full, not lent", ADAPTIVE, .at = SYS, .set = FULL | LENT,
 	  STAYS(SYS, PRESSURE) },
+	{ "adaptive, full, new", ADAPTIVE, .at = SYS, .set = FULL | NEW, MOVES(0, FIRST_TOUCH) },
+	{ "adaptive, full, hot", ADAPTIVE, .at = SYS, .set = FULL | LENT | HOT,
+	  STAYS(SYS, PRESSURE) },
+	{ "adaptive, full, hot, calm", ADAPTIVE, .at = SYS, .set = FULL | LENT | HOT | CALM,
+	  MOVES(0, FIRST_TOUCH) },
+	{ "adaptive, full, cold, calm", ADAPTIVE, .at = SYS, .set = FULL | LENT | CALM,
+	  STAYS(SYS, PRESSURE) },
 	/* Thrashing; msvm_thrash_kunit.c has more. */
 	{ "throttled", FOLLOW, .slot = 2, .at = 1, .set = RESTLESS | NAP_1,
 	  WAITS(1, THROTTLED) },
@@ -325,6 +335,18 @@ static void row_apply(struct fixture *f, const struct row *row)
 		f->slots[slot].free = 0;
 		f->slots[slot].evictions = 2 * GB;
 	}
+	/* Displaced a while ago, but not long ago. */
+	if (row->set & FULL) {
+		f->heat.last_party = SYS;
+		f->heat.last_move = NOW - 400 * MS;
+		f->heat.cost = 132 * US;
+	}
+	if (row->set & HOT)
+		f->heat.last_move = NOW - 10 * MS;
+	if (row->set & NEW)
+		f->heat.last_party = 0xff;
+	if (row->set & CALM)
+		f->slots[0].evictions = 64 * MB;
 	if (row->set & LENT)
 		f->slots[1].free = 1 * GB;
 	if (row->set & OFF) {
