@@ -17,7 +17,7 @@
 #include "stress.h"
 #include "vram.h"
 
-#define EVICT_TO_PEERS "/sys/module/drm_msvm/parameters/evict_to_peers"
+#define EVICT_TO "/sys/kernel/config/drm_msvm/default/evict_to"
 /* Largest memory of a GPU, MiB. */
 #define MAX_MIB 4
 
@@ -62,7 +62,7 @@ void stress_vram_close(struct stress *s)
 	}
 	gpus_remove();
 	vsvm_placement("system");
-	file_write(EVICT_TO_PEERS, "N");
+	file_write(EVICT_TO, "system");
 	vsvm_huge_moves(false);
 	s->kind = STRESS_GPUS_PLAIN;
 }
@@ -354,10 +354,10 @@ static void op_placement(struct stress *s)
 
 static void op_evict_to(struct stress *s)
 {
-	const char *to = stress_below(s, 2) ? "Y" : "N";
+	const char *to = stress_below(s, 2) ? "peer" : "system";
 
-	stress_note(s, "evict to peers: %s", to);
-	stress_check(s, file_write(EVICT_TO_PEERS, to), "evict_to_peers\n");
+	stress_note(s, "evict to: %s", to);
+	stress_check(s, file_write(EVICT_TO, to), "evict_to\n");
 	stress_verb(STRESS_VERB_EVICT_TO);
 }
 

@@ -128,7 +128,7 @@ static bool set_param(const char *path, const char *value)
 /* Where memory goes that GPUs with memory of their own fault in. */
 bool vsvm_placement(const char *name)
 {
-	return set_param("/sys/module/drm_msvm/parameters/placement", name);
+	return set_param("/sys/kernel/config/drm_msvm/default/placement", name);
 }
 
 /* Whether huge pages are huge in GPUs' memory. Not while others zap them. */

@@ -22,7 +22,7 @@
 #define VRAM	ATTR("vram_mib=8")
 #define PEERS	VRAM ATTR("peer_group=1")
 
-#define TO_PEERS "/sys/module/drm_msvm/parameters/evict_to_peers"
+#define EVICT_TO "/sys/kernel/config/drm_msvm/default/evict_to"
 
 static void fill(struct vsvm_set *set, int gpu, char *p, int value, size_t len)
 {
@@ -321,9 +321,9 @@ static void to_peers(struct vsvm_set *set)
 {
 	igt_require_f(set->n > 1 && gpus_can_peer(),
 		      "no GPU reaches another's memory\n");
-	igt_assert(file_write(TO_PEERS, "Y"));
+	igt_assert(file_write(EVICT_TO, "peer"));
 	evict_against(set, fork_round, 3);
-	file_write(TO_PEERS, "N");
+	file_write(EVICT_TO, "system");
 }
 
 /* A process of its own that works in 3/2 of what all GPUs have. */
@@ -446,6 +446,6 @@ igt_main
 		  MSVM_ONLY, VRAM, cgroup_too_small);
 
 	igt_fixture {
-		file_write(TO_PEERS, "N");
+		file_write(EVICT_TO, "system");
 	}
 }

@@ -207,7 +207,7 @@ static void limit(struct vsvm_set *set)
 /* What one GPU has no room for goes to another that has. */
 static void to_peer(struct vsvm_set *set)
 {
-	const char *param = "/sys/module/drm_msvm/parameters/evict_to_peers";
+	const char *evict_to = "/sys/kernel/config/drm_msvm/default/evict_to";
 	size_t len = 12 * (1UL << 20);
 	char *p = anon_aligned(len, SZ_2M);
 	struct drm_vsvm_cmd cmd = vsvm_fill(p, 0x5a, len);
@@ -215,10 +215,10 @@ static void to_peer(struct vsvm_set *set)
 
 	igt_require_f(set->n > 1 && gpus_can_peer(),
 		      "no GPU reaches another's memory\n");
-	igt_assert(file_write(param, "Y"));
+	igt_assert(file_write(evict_to, "peer"));
 	pattern_fill(p, len, 1);
 	vsvm_run(set, 0, &cmd, 1);
-	file_write(param, "N");
+	file_write(evict_to, "system");
 	/* 8 MiB are still there, and the 4 evicted are in the others. */
 	igt_assert_eq(vram_count(set, p, len, WHERE_SYSTEM), 0);
 	igt_assert_eq(vram_count(set, p, len, where_gpu(set, 0)), 8 * 256);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Policies as objects, and which of them an address space has: for now, all have
- * the default.
+ * Policies as objects: made, replaced as a whole, and kept for as long as somebody
+ * decides by them.
  */
 #include <linux/slab.h>
 #include <linux/string.h>
@@ -9,8 +9,9 @@
 #include "msvm_control.h"
 #include "msvm_internal.h"
 
-/* Never NULL while the module is loaded. */
-static struct msvm_policy __rcu *msvm_policy_of_all;
+DEFINE_MUTEX(msvm_control_lock);
+
+struct msvm_target msvm_target_default = { .name = "default" };
 
 /* Make a policy. Context: sleeps. Return: it, with a reference; NULL: no memory. */
 struct msvm_policy *msvm_policy_new(const char *name,
@@ -42,33 +43,63 @@ void msvm_policy_put(struct msvm_policy *policy)
 	kref_put(&policy->ref, msvm_policy_release);
 }
 
-/*
- * The policy of an address space, as it is now: it stays as it is for as long as
- * the caller has it. Any context. Return: it, with a reference.
- */
-struct msvm_policy *msvm_claim_policy(struct drm_msvm *msvm)
+/* Context: sleeps. Return: a target that is not live; NULL: no memory. */
+struct msvm_target *msvm_target_new(const char *name)
 {
-	struct msvm_policy *policy;
+	struct msvm_target *target = msvm_alloc(kzalloc_obj(*target));
 
-	rcu_read_lock();
-	do {
-		policy = rcu_dereference(msvm_policy_of_all);
-	} while (!kref_get_unless_zero(&policy->ref));
-	rcu_read_unlock();
+	if (target)
+		strscpy(target->name, name, sizeof(target->name));
+	return target;
+}
 
-	return policy;
+/* No rule leads to it any more, but whoever claims just now may look. */
+void msvm_target_free(struct msvm_target *target)
+{
+	struct msvm_policy *policy = rcu_replace_pointer(target->policy, NULL, true);
+
+	if (policy)
+		msvm_policy_put(policy);
+	kfree_rcu(target, rcu);
+}
+
+/*
+ * Make a policy live or replace it; with NULL for @params, no longer have one, which
+ * can't fail. Context: sleeps; msvm_control_lock held. Return: 0; -ENOMEM: it is as
+ * it was.
+ */
+int msvm_target_set(struct msvm_target *target,
+		    const struct msvm_policy_params *params)
+{
+	struct msvm_policy *policy = NULL, *old;
+
+	lockdep_assert_held(&msvm_control_lock);
+
+	if (params) {
+		policy = msvm_policy_new(target->name, params);
+		if (!policy)
+			return -ENOMEM;
+	}
+	old = rcu_replace_pointer(target->policy, policy,
+				  lockdep_is_held(&msvm_control_lock));
+	/* Who is claimed changes when a policy comes or goes, not what it says. */
+	if (!old != !policy)
+		msvm_claims_changed();
+	if (old)
+		msvm_policy_put(old);
+	return 0;
 }
 
 int msvm_control_init(void)
 {
-	struct msvm_policy *policy = msvm_policy_new("default",
-						     &msvm_policy_default);
+	guard(mutex)(&msvm_control_lock);
 
-	rcu_assign_pointer(msvm_policy_of_all, policy);
-	return policy ? 0 : -ENOMEM;
+	return msvm_target_set(&msvm_target_default, &msvm_policy_default);
 }
 
 void msvm_control_exit(void)
 {
-	msvm_policy_put(rcu_replace_pointer(msvm_policy_of_all, NULL, true));
+	guard(mutex)(&msvm_control_lock);
+
+	msvm_target_set(&msvm_target_default, NULL);
 }

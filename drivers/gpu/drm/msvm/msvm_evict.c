@@ -12,7 +12,6 @@
  * for.
  */
 #include <linux/mm.h>
-#include <linux/moduleparam.h>
 #include <linux/sched/mm.h>
 
 #include <drm/drm_device.h>
@@ -28,10 +27,6 @@
 
 /* How often to look whether the memory of an evicted block is free, a jiffy each. */
 #define MSVM_FREE_TRIES		10
-
-static bool msvm_evict_to_peers;
-module_param_named(evict_to_peers, msvm_evict_to_peers, bool, 0644);
-MODULE_PARM_DESC(evict_to_peers, "Evict to another GPU's memory first, if it has room and is in reach (default false)");
 
 /* Is there so much room in a memory without evicting anybody? */
 static bool msvm_memory_has_room(struct msvm_memory *memory, size_t size)
@@ -91,7 +86,7 @@ static bool msvm_block_evict_to_peer(struct msvm_block *block)
 	unsigned long index = 0;
 	bool done = false;
 
-	if (!READ_ONCE(msvm_evict_to_peers) || READ_ONCE(memory->dead) ||
+	if (!msvm_claim_evict_to_peer() || READ_ONCE(memory->dead) ||
 	    !mmget_not_zero(block->mm))
 		return false;
 	while (!done && (dpagemap = msvm_device_next_pagemap(&index))) {

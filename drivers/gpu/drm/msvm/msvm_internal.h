@@ -433,6 +433,27 @@ unsigned int msvm_userptrs_count(struct drm_msvm *msvm);
 int msvm_control_init(void);
 void msvm_control_exit(void);
 
+/* msvm_configfs.c */
+int msvm_configfs_init(void);
+void msvm_configfs_exit(void);
+
+/* msvm_claim.c */
+
+/**
+ * enum msvm_where - What msvm_place.c knows of a policy's placement.
+ * @MSVM_WHERE_FIRST_TOUCH: At the device that touched it first.
+ * @MSVM_WHERE_FOLLOW_FAULT: At the device that faulted last.
+ * @MSVM_WHERE_SYSTEM: In system memory.
+ */
+enum msvm_where {
+	MSVM_WHERE_FIRST_TOUCH,
+	MSVM_WHERE_FOLLOW_FAULT,
+	MSVM_WHERE_SYSTEM,
+};
+
+enum msvm_where msvm_claim_where(struct drm_msvm *msvm);
+bool msvm_claim_evict_to_peer(void);
+
 /* msvm_debugfs.c */
 void msvm_debugfs_init(void);
 void msvm_debugfs_exit(void);

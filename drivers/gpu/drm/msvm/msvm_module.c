@@ -102,10 +102,16 @@ static int __init msvm_init(void)
 	err = msvm_control_init();
 	if (err)
 		goto err_keep;
+	/* Last: from then on people can write to it. */
+	err = msvm_configfs_init();
+	if (err)
+		goto err_control;
 	msvm_debugfs_init();
 
 	return 0;
 
+err_control:
+	msvm_control_exit();
 err_keep:
 	msvm_keep_exit_module();
 err_workers:
@@ -119,10 +125,14 @@ err_stats:
 	return err;
 }
 
-/* Drivers link to us, so none is left, and with it no member and no work. */
+/*
+ * Drivers link to us, so none is left, and with it no member and no work.
+ * Directories in configfs that people made hold the module as well.
+ */
 static void __exit msvm_exit(void)
 {
 	msvm_debugfs_exit();
+	msvm_configfs_exit();
 	msvm_control_exit();
 	msvm_keep_exit_module();
 	msvm_workers_exit();

@@ -8,9 +8,6 @@
  * devices and CPUs reach that, so each of them gets on.
  */
 #include <linux/jiffies.h>
-#include <linux/module.h>
-#include <linux/moduleparam.h>
-#include <linux/string.h>
 
 #include <drm/drm_device.h>
 
@@ -32,47 +29,6 @@
 #define MSVM_RESTLESS_COST	8
 #define MSVM_PIN_TIME		msecs_to_jiffies(150)
 #define MSVM_PIN_COST		24
-
-enum msvm_policy {
-	MSVM_POLICY_FIRST_TOUCH,
-	MSVM_POLICY_FOLLOW_FAULT,
-	MSVM_POLICY_SYSTEM,
-};
-
-static const char * const msvm_policy_names[] = {
-	[MSVM_POLICY_FIRST_TOUCH] = "first-touch",
-	[MSVM_POLICY_FOLLOW_FAULT] = "follow-fault",
-	[MSVM_POLICY_SYSTEM] = "system",
-};
-
-static int msvm_policy;
-
-static int msvm_policy_set(const char *value, const struct kernel_param *kp)
-{
-	int policy = sysfs_match_string(msvm_policy_names, value);
-
-	if (policy < 0) {
-		pr_err("drm_msvm: placement: first-touch, follow-fault or system is needed\n");
-		return -EINVAL;
-	}
-	/* Pairs with READ_ONCE() in decisions. */
-	WRITE_ONCE(msvm_policy, policy);
-	return 0;
-}
-
-static int msvm_policy_get(char *buffer, const struct kernel_param *kp)
-{
-	return sysfs_emit(buffer, "%s\n",
-			  msvm_policy_names[READ_ONCE(msvm_policy)]);
-}
-
-static const struct kernel_param_ops msvm_policy_ops = {
-	.set = msvm_policy_set,
-	.get = msvm_policy_get,
-};
-
-module_param_cb(placement, &msvm_policy_ops, NULL, 0644);
-MODULE_PARM_DESC(placement, "Where memory goes when a GPU with memory faults: first-touch (default), follow-fault, system");
 
 /* Is the range left alone for now? */
 static bool msvm_place_pinned(struct drm_msvm_range *range)
@@ -105,6 +61,7 @@ void msvm_place_moved(struct drm_msvm_range *range, unsigned long began)
 /* The decision for memory that is somewhere, and may be moved. */
 static enum msvm_decision msvm_place_movable(struct drm_msvm_range *range,
 					     struct drm_msvm_member *member,
+					     enum msvm_where where,
 					     enum msvm_reason *reason)
 {
 	struct msvm_census census;
@@ -119,7 +76,7 @@ static enum msvm_decision msvm_place_movable(struct drm_msvm_range *range,
 		*reason = MSVM_REASON_HERE;
 		return MSVM_STAY;
 	}
-	if (READ_ONCE(msvm_policy) == MSVM_POLICY_FOLLOW_FAULT) {
+	if (where == MSVM_WHERE_FOLLOW_FAULT) {
 		*reason = MSVM_REASON_FOLLOW;
 		return MSVM_MOVE_HERE;
 	}
@@ -147,6 +104,7 @@ enum msvm_decision msvm_place(struct drm_msvm_range *range,
 	struct drm_gpusvm_range_flags flags = {
 		.__flags = READ_ONCE(range->base.flags.__flags),
 	};
+	enum msvm_where where = msvm_claim_where(msvm_range_context(range));
 	enum msvm_decision decision = MSVM_STAY;
 
 	lockdep_assert_held(&range->lock);
@@ -155,16 +113,16 @@ enum msvm_decision msvm_place(struct drm_msvm_range *range,
 		*reason = MSVM_REASON_NO_MEMORY;
 	else if (!flags.migrate_devmem)
 		*reason = MSVM_REASON_KIND;
-	else if (READ_ONCE(msvm_policy) == MSVM_POLICY_SYSTEM ||
+	else if (where == MSVM_WHERE_SYSTEM ||
 		 member->dev->flags & DRM_MSVM_DEVICE_EXPLICIT)
 		*reason = MSVM_REASON_POLICY;
 	else if (msvm_place_pinned(range))
 		*reason = MSVM_REASON_PINNED;
 	else if (!bitmap_empty(range->mapped, DRM_MSVM_MAX_MEMBERS) &&
-		 READ_ONCE(msvm_policy) != MSVM_POLICY_FOLLOW_FAULT)
+		 where != MSVM_WHERE_FOLLOW_FAULT)
 		*reason = MSVM_REASON_SHARED;
 	else
-		decision = msvm_place_movable(range, member, reason);
+		decision = msvm_place_movable(range, member, where, reason);
 
 	return decision;
 }
