@@ -6,6 +6,7 @@
  */
 #include <linux/kstrtox.h>
 #include <linux/string.h>
+#include <linux/string_helpers.h>
 
 #include "msvm_configfs.h"
 #include "msvm_internal.h"
@@ -117,6 +118,28 @@ static struct configfs_subsystem msvm_configfs = {
 };
 
 /*
+ * May a directory below @dir have this name, of less than @max bytes? Context: any.
+ * Return: 0; -ENAMETOOLONG or -EINVAL, and the log says why.
+ */
+int msvm_configfs_new_name(const char *dir, const char *name, size_t max)
+{
+	size_t len = strlen(name);
+
+	if (len >= max) {
+		pr_err("drm_msvm: %s: names have up to %zu bytes\n", dir,
+		       max - 1);
+		return -ENAMETOOLONG;
+	}
+	/* They are shown in lines, and devices' in a list with blanks. */
+	if (!msvm_configfs_text_ok(name, len) || strchr(name, ' ')) {
+		pr_err("drm_msvm: %s: names are UTF-8 without blanks and control characters\n",
+		       dir);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/*
  * Say which value of which file was not taken, and what would be. Context: any.
  * Return: -EINVAL.
  */
@@ -125,21 +148,24 @@ int msvm_configfs_refuse(struct config_item *item, const char *file,
 {
 	/* The root has the name that is in front of every message anyhow. */
 	bool below = item->ci_parent != &msvm_configfs.su_group.cg_item;
+	char shown[4 * MSVM_REPEAT + 1];
 	struct va_format vaf;
-	bool cut;
+	size_t len;
 	va_list args;
 
 	if (count && page[count - 1] == '\n')
 		count--;
-	cut = count > MSVM_REPEAT;
+	len = string_escape_mem(page, min_t(size_t, count, MSVM_REPEAT), shown,
+				sizeof(shown) - 1, ESCAPE_SPACE |
+				ESCAPE_SPECIAL | ESCAPE_HEX | ESCAPE_NAP, NULL);
+	shown[len] = 0;
 	va_start(args, why);
 	vaf.fmt = why;
 	vaf.va = &args;
-	pr_err("drm_msvm: %s%s%s/%s: \"%*pE%s\": %pV\n",
+	pr_err("drm_msvm: %s%s%s/%s: \"%s%s\": %pV\n",
 	       below ? config_item_name(item->ci_parent) : "",
-	       below ? "/" : "", config_item_name(item), file,
-	       (int)min_t(size_t, count, MSVM_REPEAT), page,
-	       cut ? "..." : "", &vaf);
+	       below ? "/" : "", config_item_name(item), file, shown,
+	       count > MSVM_REPEAT ? "..." : "", &vaf);
 	va_end(args);
 
 	return -EINVAL;
@@ -169,6 +195,7 @@ int msvm_configfs_init(void)
 	config_group_init(&msvm_configfs.su_group);
 	mutex_init(&msvm_configfs.su_mutex);
 	msvm_configfs_policy_init(&msvm_configfs.su_group);
+	msvm_configfs_rule_init(&msvm_configfs.su_group);
 	err = configfs_register_subsystem(&msvm_configfs);
 	if (err)
 		mutex_destroy(&msvm_configfs.su_mutex);

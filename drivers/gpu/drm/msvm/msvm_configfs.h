@@ -8,12 +8,15 @@
 
 #include <linux/configfs.h>
 
+struct msvm_target;
+
 ssize_t msvm_configfs_length(const char *page, size_t count);
 int msvm_configfs_u32(const char *page, size_t count, u32 min, u32 max,
 		      u32 *value);
 int msvm_configfs_name(const char *page, size_t count,
 		       const char * const *names);
 int msvm_configfs_bool(const char *page, size_t count, bool *value);
+int msvm_configfs_new_name(const char *dir, const char *name, size_t max);
 bool msvm_configfs_text_ok(const char *text, size_t len);
 
 __printf(5, 6)
@@ -24,7 +27,10 @@ int msvm_configfs_refuse_names(struct config_item *item, const char *file,
 			       const char * const *names);
 
 /* msvm_configfs_policy.c */
-extern struct config_group msvm_configfs_default;
 void msvm_configfs_policy_init(struct config_group *root);
+struct msvm_target *msvm_configfs_target(struct config_item *cfg);
+
+/* msvm_configfs_rule.c */
+void msvm_configfs_rule_init(struct config_group *root);
 
 #endif /* __MSVM_CONFIGFS_H__ */

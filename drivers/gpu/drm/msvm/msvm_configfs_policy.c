@@ -8,6 +8,7 @@
  * as a whole.
  */
 #include <linux/log2.h>
+#include <linux/seq_file.h>
 #include <linux/sizes.h>
 #include <linux/slab.h>
 #include <linux/string.h>
@@ -217,18 +218,26 @@ static const struct {
 	{ "4K", MSVM_CHUNK_4K },
 };
 
-static ssize_t msvm_policy_chunk_sizes_show(struct config_item *cfg, char *page)
+/* All sizes with blanks in between. */
+static void msvm_policy_print_chunks(char *buf, size_t size, u32 chunks)
 {
-	u32 chunks = msvm_policy_item_read(cfg).chunk_sizes;
-	ssize_t len = 0;
+	size_t len = 0;
 	int i;
 
+	buf[0] = 0;
 	for (i = 0; i < ARRAY_SIZE(msvm_chunks); i++)
 		if (chunks & msvm_chunks[i].chunk)
-			len += sysfs_emit_at(page, len, "%s%s",
-					     len ? " " : "",
-					     msvm_chunks[i].name);
-	return len + sysfs_emit_at(page, len, "\n");
+			len += scnprintf(buf + len, size - len, "%s%s",
+					 len ? " " : "", msvm_chunks[i].name);
+}
+
+static ssize_t msvm_policy_chunk_sizes_show(struct config_item *cfg, char *page)
+{
+	char buf[16];
+
+	msvm_policy_print_chunks(buf, sizeof(buf),
+				 msvm_policy_item_read(cfg).chunk_sizes);
+	return sysfs_emit(page, "%s\n", buf);
 }
 
 /* Read sizes, each once, in any order. Return: MSVM_CHUNK_*; 0: bad. */
@@ -331,6 +340,58 @@ static ssize_t msvm_policy_preferred_devices_store(struct config_item *cfg,
 }
 CONFIGFS_ATTR(msvm_policy_, preferred_devices);
 
+#define MSVM_FIELD(name_, names_) \
+	{ #name_, offsetof(struct msvm_policy_params, name_), names_ }
+
+/* What fields are called, and the names of their values; NULL: numbers. */
+static const struct {
+	const char *name;
+	size_t offset;
+	const char * const *names;
+} msvm_policy_fields[] = {
+	MSVM_FIELD(placement, msvm_placement_names),
+	MSVM_FIELD(map_mode, msvm_map_mode_names),
+	MSVM_FIELD(peer_access, msvm_peer_access_names),
+	MSVM_FIELD(prefetch, msvm_prefetch_names),
+	MSVM_FIELD(evict_to, msvm_evict_to_names),
+	MSVM_FIELD(prefetch_percent, NULL),
+	MSVM_FIELD(migrate_threshold, NULL),
+	MSVM_FIELD(migrate_window_ms, NULL),
+	MSVM_FIELD(thrash_threshold, NULL),
+	MSVM_FIELD(thrash_window_us, NULL),
+	MSVM_FIELD(thrash_throttle_us, NULL),
+	MSVM_FIELD(thrash_max_throttles, NULL),
+	MSVM_FIELD(thrash_pin_ms, NULL),
+	MSVM_FIELD(thrash_reset_ms, NULL),
+	MSVM_FIELD(thrash_max_resets, NULL),
+	MSVM_FIELD(timeslice_ms, NULL),
+	MSVM_FIELD(interleave_kib, NULL),
+};
+
+/* Show all that a policy says, as its files do. Any context. */
+void msvm_policy_show(struct seq_file *m,
+		      const struct msvm_policy_params *params)
+{
+	char chunks[16];
+	u32 value;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(msvm_policy_fields); i++) {
+		value = *(u32 *)((char *)params + msvm_policy_fields[i].offset);
+		seq_printf(m, "%s: ", msvm_policy_fields[i].name);
+		if (msvm_policy_fields[i].names)
+			seq_printf(m, "%s\n", msvm_policy_fields[i].names[value]);
+		else
+			seq_printf(m, "%u\n", value);
+	}
+	msvm_policy_print_chunks(chunks, sizeof(chunks), params->chunk_sizes);
+	seq_printf(m, "chunk_sizes: %s\n", chunks);
+	seq_puts(m, "preferred_devices:");
+	for (i = 0; i < params->nr_preferred; i++)
+		seq_printf(m, " %s", params->preferred[i]);
+	seq_puts(m, "\n");
+}
+
 #define MSVM_POLICY_ATTRS \
 	&msvm_policy_attr_placement, \
 	&msvm_policy_attr_map_mode, \
@@ -366,13 +427,124 @@ static struct msvm_policy_item msvm_policy_default_item = {
 	.target = &msvm_target_default,
 };
 
+static ssize_t msvm_policy_live_show(struct config_item *cfg, char *page)
+{
+	guard(mutex)(&msvm_control_lock);
+
+	return sysfs_emit(page, "%d\n",
+			  msvm_policy_item_live(to_msvm_policy_item(cfg)));
+}
+
+static ssize_t msvm_policy_live_store(struct config_item *cfg, const char *page,
+				      size_t count)
+{
+	struct msvm_policy_item *item = to_msvm_policy_item(cfg);
+	const char *why, *field;
+	bool live;
+	int err;
+
+	if (msvm_configfs_bool(page, count, &live))
+		return msvm_configfs_refuse(cfg, "live", page, count,
+					    "0 or 1 is needed");
+	guard(mutex)(&msvm_control_lock);
+	if (live == msvm_policy_item_live(item))
+		return count;
+	why = live ? msvm_policy_check(&item->params, &field) : NULL;
+	if (why)
+		return msvm_configfs_refuse(cfg, "live", page, count,
+					    "%s: %s", field, why);
+	err = msvm_target_set(item->target, live ? &item->params : NULL);
+
+	return err ?: count;
+}
+CONFIGFS_ATTR(msvm_policy_, live);
+
+static struct configfs_attribute *msvm_policy_attrs[] = {
+	MSVM_POLICY_ATTRS,
+	&msvm_policy_attr_live,
+	NULL
+};
+
+/* The directory is gone; a rule that leads to it would have kept it. */
+static void msvm_policy_item_release(struct config_item *cfg)
+{
+	struct msvm_policy_item *item = to_msvm_policy_item(cfg);
+
+	msvm_target_free(item->target);
+	kfree(item);
+}
+
+static const struct configfs_item_operations msvm_policy_item_ops = {
+	.release = msvm_policy_item_release,
+};
+
+static const struct config_item_type msvm_policy_type = {
+	.ct_item_ops = &msvm_policy_item_ops,
+	.ct_attrs = msvm_policy_attrs,
+	.ct_owner = THIS_MODULE,
+};
+
+/* Where the policy of a directory is found; NULL: it is not in policies/. */
+struct msvm_target *msvm_configfs_target(struct config_item *cfg)
+{
+	return cfg->ci_type == &msvm_policy_type ?
+	       to_msvm_policy_item(cfg)->target : NULL;
+}
+
+static struct config_group *msvm_policy_make(struct config_group *parent,
+					     const char *name)
+{
+	struct msvm_policy_item *item;
+	int err;
+
+	err = msvm_configfs_new_name("policies", name, MSVM_POLICY_NAME);
+	if (err)
+		return ERR_PTR(err);
+	if (!strcmp(name, msvm_target_default.name)) {
+		pr_err("drm_msvm: policies: \"%s\" is the one beside\n", name);
+		return ERR_PTR(-EINVAL);
+	}
+	item = msvm_alloc(kzalloc_obj(*item));
+	if (!item)
+		return ERR_PTR(-ENOMEM);
+	item->params = msvm_policy_default;
+	item->target = msvm_target_new(name);
+	if (!item->target)
+		goto err_item;
+	config_group_init_type_name(&item->group, name, &msvm_policy_type);
+	if (!config_item_name(&item->group.cg_item))
+		goto err_target;
+
+	return &item->group;
+
+err_target:
+	msvm_target_free(item->target);
+err_item:
+	kfree(item);
+	return ERR_PTR(-ENOMEM);
+}
+
+static const struct configfs_group_operations msvm_policies_ops = {
+	.make_group = msvm_policy_make,
+};
+
+static const struct config_item_type msvm_policies_type = {
+	.ct_group_ops = &msvm_policies_ops,
+	.ct_owner = THIS_MODULE,
+};
+
+static struct config_group msvm_policies;
+
 /* Add the directories of policies to the root. Before it can be seen. */
 void msvm_configfs_policy_init(struct config_group *root)
 {
 	struct msvm_policy_item *item = &msvm_policy_default_item;
 
 	item->params = msvm_policy_default;
-	config_group_init_type_name(&item->group, "default",
+	config_group_init_type_name(&item->group, msvm_target_default.name,
 				    &msvm_policy_default_type);
 	configfs_add_default_group(&item->group, root);
+	config_group_init_type_name(&msvm_policies, "policies",
+				    &msvm_policies_type);
+	configfs_add_default_group(&msvm_policies, root);
 }

@@ -34,6 +34,7 @@ static struct drm_msvm *msvm_context_create(struct mm_struct *mm)
 	kref_init(&msvm->ref);
 	mutex_init(&msvm->lock);
 	xa_init(&msvm->shards);
+	msvm_claim_init(&msvm->claim);
 	msvm->mm = mm;
 	msvm->tgid = task_tgid_nr(current);
 	get_task_comm(msvm->comm, current->group_leader);

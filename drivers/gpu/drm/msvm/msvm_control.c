@@ -6,6 +6,7 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 
+#include "msvm_claim.h"
 #include "msvm_control.h"
 #include "msvm_internal.h"
 
@@ -102,4 +103,5 @@ void msvm_control_exit(void)
 	guard(mutex)(&msvm_control_lock);
 
 	msvm_target_set(&msvm_target_default, NULL);
+	msvm_rules_exit();
 }

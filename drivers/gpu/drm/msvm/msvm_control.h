@@ -13,6 +13,7 @@
 #include "msvm_policy.h"
 
 struct drm_msvm;
+struct seq_file;
 
 /**
  * struct msvm_policy - A policy that is in use. Never changed: a change makes another.
@@ -61,6 +62,9 @@ int msvm_target_set(struct msvm_target *target,
 
 /* msvm_claim.c */
 struct msvm_policy *msvm_claim_policy(struct drm_msvm *msvm);
-void msvm_claims_changed(void);
+
+/* msvm_configfs_policy.c */
+void msvm_policy_show(struct seq_file *m,
+		      const struct msvm_policy_params *params);
 
 #endif /* __MSVM_CONTROL_H__ */

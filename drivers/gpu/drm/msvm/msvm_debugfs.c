@@ -274,6 +274,13 @@ static int msvm_userptrs_file_show(struct seq_file *m, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(msvm_userptrs_file);
 
+static int msvm_policy_file_show(struct seq_file *m, void *unused)
+{
+	msvm_claim_show(m->private, m);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(msvm_policy_file);
+
 /* Make the directory of an address space. Errors leave it invisible, no more. */
 void msvm_debugfs_add(struct drm_msvm *msvm)
 {
@@ -289,6 +296,7 @@ void msvm_debugfs_add(struct drm_msvm *msvm)
 	debugfs_create_file("userptrs", 0400, dir, msvm,
 			    &msvm_userptrs_file_fops);
 	debugfs_create_file("stats", 0400, dir, msvm, &msvm_stats_file_fops);
+	debugfs_create_file("policy", 0400, dir, msvm, &msvm_policy_file_fops);
 }
 
 /* Remove it, after waiting for whoever reads in it. Context: sleeps. */

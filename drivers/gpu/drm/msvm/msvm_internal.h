@@ -21,6 +21,7 @@
 #include <drm/drm_msvm_userptr.h>
 #include <drm/drm_pagemap.h>
 
+#include "msvm_claim.h"
 #include "msvm_inject.h"
 #include "msvm_queue.h"
 #include "msvm_runs.h"
@@ -141,6 +142,8 @@ struct drm_msvm {
 	struct msvm_fault_pool *pool;
 	/** @userptrs: Set once under @lock, with the first userptr. */
 	struct msvm_userptrs *userptrs;
+	/** @claim: Which rule said what policy it has. */
+	struct msvm_claim claim;
 };
 
 /**
