@@ -221,6 +221,10 @@ struct drm_msvm_device {
 	atomic_t members;
 	struct msvm_memory *memory;
 	struct drm_msvm_fault_queue *queue;
+	/* Set by administrators, see struct msvm_device_config. */
+	u64 svm_limit;
+	u32 weight;
+	bool enabled;
 };
 
 /**

@@ -196,6 +196,7 @@ int msvm_configfs_init(void)
 	mutex_init(&msvm_configfs.su_mutex);
 	msvm_configfs_policy_init(&msvm_configfs.su_group);
 	msvm_configfs_rule_init(&msvm_configfs.su_group);
+	msvm_configfs_device_init(&msvm_configfs.su_group);
 	err = configfs_register_subsystem(&msvm_configfs);
 	if (err)
 		mutex_destroy(&msvm_configfs.su_mutex);

@@ -30,6 +30,9 @@ int msvm_configfs_refuse_names(struct config_item *item, const char *file,
 void msvm_configfs_policy_init(struct config_group *root);
 struct msvm_target *msvm_configfs_target(struct config_item *cfg);
 
+/* msvm_configfs_device.c */
+void msvm_configfs_device_init(struct config_group *root);
+
 /* msvm_configfs_rule.c */
 void msvm_configfs_rule_init(struct config_group *root);
 

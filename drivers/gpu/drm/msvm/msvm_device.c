@@ -18,6 +18,7 @@
 static DEFINE_MUTEX(msvm_devices_lock);
 static DEFINE_XARRAY_ALLOC1(msvm_devices);
 static u32 msvm_next_device;
+static LIST_HEAD(msvm_device_configs);
 
 /*
  * Memory is shared in place, so a device must reach all of it: bounce buffers
@@ -97,8 +98,126 @@ int msvm_device_introduce(struct drm_msvm_device *dev,
 		if (err)
 			return err;
 	}
+	spin_lock_irq(&memory->lock);
+	msvm_memory_update_limit(memory);
+	spin_unlock_irq(&memory->lock);
 	dev->memory = memory;
 	return 0;
+}
+
+/* Let a device be as administrators want it, or all do if @config is NULL. */
+static void msvm_device_configure(struct drm_msvm_device *dev,
+				  const struct msvm_device_config *config)
+{
+	struct msvm_memory *memory = dev->memory;
+
+	lockdep_assert_held(&msvm_devices_lock);
+
+	/* Faults look at these without a lock. */
+	WRITE_ONCE(dev->svm_limit, config ? config->limit : U64_MAX);
+	WRITE_ONCE(dev->weight, config ? config->weight : MSVM_DEVICE_WEIGHT);
+	WRITE_ONCE(dev->enabled, config ? config->enabled : true);
+	if (!memory)
+		return;
+	spin_lock_irq(&memory->lock);
+	msvm_memory_update_limit(memory);
+	spin_unlock_irq(&memory->lock);
+}
+
+static void msvm_device_configure_new(struct drm_msvm_device *dev)
+{
+	struct msvm_device_config *config;
+
+	list_for_each_entry(config, &msvm_device_configs, link) {
+		if (!strcmp(config->name, dev_name(dev->drm->dev))) {
+			msvm_device_configure(dev, config);
+			return;
+		}
+	}
+	msvm_device_configure(dev, NULL);
+}
+
+/*
+ * Configure all devices of a name and evict what they may no longer have; without
+ * @config there is nothing that they may not. Return: 0; -EBUSY, -EINTR: not all
+ * could be.
+ */
+static int msvm_device_configure_all(const char *name,
+				     const struct msvm_device_config *config)
+{
+	struct drm_msvm_device *dev;
+	unsigned long index;
+	int err = 0, ret;
+
+	xa_for_each(&msvm_devices, index, dev) {
+		if (strcmp(name, dev_name(dev->drm->dev)))
+			continue;
+		msvm_device_configure(dev, config);
+		ret = config && dev->memory ? msvm_memory_shrink(dev->memory) :
+					      0;
+		err = err ?: ret;
+	}
+	return err;
+}
+
+/* Remember what is said about devices of a name. Context: sleeps. */
+void msvm_device_config_add(struct msvm_device_config *config)
+{
+	guard(mutex)(&msvm_devices_lock);
+
+	config->limit = U64_MAX;
+	config->weight = MSVM_DEVICE_WEIGHT;
+	config->enabled = true;
+	list_add_tail(&config->link, &msvm_device_configs);
+}
+
+/* Forget it: they are as all others again. Context: sleeps. */
+void msvm_device_config_remove(struct msvm_device_config *config)
+{
+	guard(mutex)(&msvm_devices_lock);
+
+	list_del(&config->link);
+	msvm_device_configure_all(config->name, NULL);
+}
+
+/*
+ * Say limit, weight and enabled anew, for devices that there are and those to come.
+ * Context: sleeps; takes locks of the memory management. Return: 0; -EBUSY, -EINTR:
+ * it counts, but not all was evicted.
+ */
+int msvm_device_config_set(struct msvm_device_config *config,
+			   const struct msvm_device_config *values)
+{
+	guard(mutex)(&msvm_devices_lock);
+
+	config->limit = values->limit;
+	config->weight = values->weight;
+	config->enabled = values->enabled;
+
+	return msvm_device_configure_all(config->name, config);
+}
+
+/* What was said, and how the devices are. Context: sleeps. */
+struct msvm_device_config
+msvm_device_config_get(struct msvm_device_config *config,
+		       struct msvm_device_state *state)
+{
+	struct drm_msvm_memory_info info;
+	struct drm_msvm_device *dev;
+	unsigned long index;
+
+	*state = (struct msvm_device_state) {};
+
+	guard(mutex)(&msvm_devices_lock);
+
+	xa_for_each(&msvm_devices, index, dev) {
+		if (strcmp(config->name, dev_name(dev->drm->dev)))
+			continue;
+		state->present = true;
+		if (!drm_msvm_device_memory_info(dev, &info))
+			state->resident += info.used;
+	}
+	return *config;
 }
 
 /**
@@ -143,6 +262,7 @@ int drm_msvm_device_register(struct drm_msvm_device *dev,
 
 	/* Cyclic: what is remembered of a device is not of the next one. */
 	mutex_lock(&msvm_devices_lock);
+	msvm_device_configure_new(dev);
 	err = xa_alloc_cyclic(&msvm_devices, &dev->id, dev, xa_limit_31b,
 			      &msvm_next_device, GFP_KERNEL);
 	if (err >= 0) {

@@ -336,6 +336,43 @@ struct drm_pagemap *msvm_device_next_pagemap(unsigned long *index);
 int msvm_device_introduce(struct drm_msvm_device *dev,
 			  struct msvm_memory *memory);
 
+/**
+ * struct msvm_device_config - What an administrator says about a device, which may
+ * come later, or go and come back. All under the lock of the devices.
+ * @link: Entry in the list of all.
+ * @name: dev_name() of the device.
+ * @limit: Most bytes of its memory that pages may take, U64_MAX: all.
+ * @weight: Its share where memory is spread over devices.
+ * @enabled: Pages may live in its memory.
+ */
+struct msvm_device_config {
+	struct list_head link;
+	const char *name;
+	u64 limit;
+	u32 weight;
+	bool enabled;
+};
+
+#define MSVM_DEVICE_WEIGHT	100
+
+/**
+ * struct msvm_device_state - What is known about the devices of a name.
+ * @present: There is one.
+ * @resident: Bytes of its memory that pages take.
+ */
+struct msvm_device_state {
+	bool present;
+	u64 resident;
+};
+
+void msvm_device_config_add(struct msvm_device_config *config);
+void msvm_device_config_remove(struct msvm_device_config *config);
+int msvm_device_config_set(struct msvm_device_config *config,
+			   const struct msvm_device_config *values);
+struct msvm_device_config
+msvm_device_config_get(struct msvm_device_config *config,
+		       struct msvm_device_state *state);
+
 /* msvm_shard.c */
 struct msvm_shard *msvm_shard_get(struct drm_msvm *msvm, unsigned long addr);
 void msvm_shard_destroy(struct msvm_shard *shard);

@@ -111,7 +111,7 @@ int drm_msvm_device_add_memory(struct drm_msvm_device *dev,
 	memory->drm = dev->drm;
 	memory->ops = ops;
 	memory->size = size;
-	memory->limit = size;
+	memory->driver_limit = size;
 	mutex_init(&memory->pagemap_lock);
 	xa_init(&memory->distances);
 	xa_init(&memory->by_page);
@@ -155,33 +155,31 @@ void msvm_memory_remove(struct drm_msvm_device *dev)
 	msvm_memory_put(memory);
 }
 
-/**
- * drm_msvm_device_set_limit() - Limit how much of a GPU's memory pages may take.
- * @dev: The device.
- * @bytes: The limit; more than there is means all.
- *
- * What is above a lowered limit is evicted before the function returns, other
- * than what can't be moved for now.
- *
- * Context: Sleeps; takes locks of the memory management.
- *
- * Return: 0; -ENODEV: the device has no memory; -EINTR: the calling task is
- * being killed, the limit counts but not all was evicted; -EBUSY: likewise,
- * because pages could not be moved.
+/*
+ * The limit is the least of the memory's size, the driver's limit and that of an
+ * administrator, who may also take the device out of use. Context: memory->lock.
  */
-int drm_msvm_device_set_limit(struct drm_msvm_device *dev, u64 bytes)
+void msvm_memory_update_limit(struct msvm_memory *memory)
+{
+	lockdep_assert_held(&memory->lock);
+
+	memory->limit = min3(memory->size, memory->driver_limit,
+			     READ_ONCE(memory->dev->svm_limit));
+	if (memory->closed || !READ_ONCE(memory->dev->enabled))
+		memory->limit = 0;
+}
+
+/*
+ * Evict what is above the limit. Context: sleeps; takes locks of the memory
+ * management. Return: 0; -EINTR: the calling task is being killed; -EBUSY: pages
+ * could not be moved for now.
+ */
+int msvm_memory_shrink(struct msvm_memory *memory)
 {
 	unsigned long deadline = jiffies + MSVM_LIMIT_TIME;
-	struct msvm_memory *memory = dev->memory;
 	size_t size;
 
 	might_sleep();
-	if (!memory)
-		return -ENODEV;
-
-	spin_lock_irq(&memory->lock);
-	memory->limit = min(bytes, memory->size);
-	spin_unlock_irq(&memory->lock);
 
 	while (READ_ONCE(memory->used) > READ_ONCE(memory->limit)) {
 		if (fatal_signal_pending(current))
@@ -196,6 +194,37 @@ int drm_msvm_device_set_limit(struct drm_msvm_device *dev, u64 bytes)
 		wait_event_timeout(memory->wq, !llist_empty(&memory->freed), 1);
 	}
 	return 0;
+}
+
+/**
+ * drm_msvm_device_set_limit() - Limit how much of a GPU's memory pages may take.
+ * @dev: The device.
+ * @bytes: The limit; more than there is means all.
+ *
+ * What is above a lowered limit is evicted before the function returns, other
+ * than what can't be moved for now. Administrators may have set a limit as well, in
+ * configfs; the lower one counts.
+ *
+ * Context: Sleeps; takes locks of the memory management.
+ *
+ * Return: 0; -ENODEV: the device has no memory; -EINTR: the calling task is
+ * being killed, the limit counts but not all was evicted; -EBUSY: likewise,
+ * because pages could not be moved.
+ */
+int drm_msvm_device_set_limit(struct drm_msvm_device *dev, u64 bytes)
+{
+	struct msvm_memory *memory = dev->memory;
+
+	might_sleep();
+	if (!memory)
+		return -ENODEV;
+
+	spin_lock_irq(&memory->lock);
+	memory->driver_limit = bytes;
+	msvm_memory_update_limit(memory);
+	spin_unlock_irq(&memory->lock);
+
+	return msvm_memory_shrink(memory);
 }
 EXPORT_SYMBOL_GPL(drm_msvm_device_set_limit);
 
@@ -214,15 +243,19 @@ EXPORT_SYMBOL_GPL(drm_msvm_device_set_limit);
 int drm_msvm_device_evict_all(struct drm_msvm_device *dev)
 {
 	struct msvm_memory *memory = dev->memory;
-	u64 limit;
 	int err;
 
 	if (!memory)
 		return 0;
-	limit = READ_ONCE(memory->limit);
-	err = drm_msvm_device_set_limit(dev, 0);
+	/* A limit that is changed meanwhile is not forgotten. */
 	spin_lock_irq(&memory->lock);
-	memory->limit = limit;
+	memory->closed++;
+	msvm_memory_update_limit(memory);
+	spin_unlock_irq(&memory->lock);
+	err = msvm_memory_shrink(memory);
+	spin_lock_irq(&memory->lock);
+	memory->closed--;
+	msvm_memory_update_limit(memory);
 	spin_unlock_irq(&memory->lock);
 
 	return err;

@@ -55,8 +55,12 @@ struct msvm_memory {
 	struct list_head blocks;
 	/** @used: Bytes charged. */
 	u64 used;
-	/** @limit: Most that may be charged. */
+	/** @limit: Most that may be charged, the least of what all others allow. */
 	u64 limit;
+	/** @driver_limit: Most that the driver allows. */
+	u64 driver_limit;
+	/** @closed: How many are emptying it now. */
+	unsigned int closed;
 	/** @nr_blocks: Blocks that exist. */
 	u64 nr_blocks;
 	/** @dead: No block is made any more. */
@@ -174,6 +178,8 @@ struct msvm_pagemap *msvm_pagemap_of_pfn(unsigned long pfn);
 /* msvm_memory.c */
 void msvm_memory_put(struct msvm_memory *memory);
 void msvm_memory_remove(struct drm_msvm_device *dev);
+void msvm_memory_update_limit(struct msvm_memory *memory);
+int msvm_memory_shrink(struct msvm_memory *memory);
 int msvm_memory_introduce(struct msvm_memory *memory,
 			  struct drm_msvm_device *dev);
 void msvm_memory_forget(struct msvm_memory *memory, struct drm_msvm_device *dev);
