@@ -12,70 +12,47 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../lib/configfs.h"
 #include "../lib/each.h"
+#include "../lib/mm.h"
 
 #define DIR_PATH "/sys/kernel/config/vsvm/igt"
 
-static const struct {
-	const char *name;
-	const char *value;
-	const char *valid[3];
-	const char *invalid[9];
-} attrs[] = {
-	{ "engines", "2", { "1", "16", "2" },
-	  { "0", "17", "-1", "", "x", "2 3", "99999999999", "2.5", "0x2" } },
-	{ "va_bits", "47", { "32", "40", "47" },
-	  { "31", "48", "-40", "", "x", "40 41", "99999999999", "4.7", "0x20" } },
-	{ "tlb_flush_us", "0", { "0", "1000000", "0" },
-	  { "1000001", "-1", "", "x", "1 2", "99999999999", "1.5", "us", "0x1" } },
-	{ "fault_us", "0", { "0", "1000000", "0" },
-	  { "1000001", "-1", "", "x", "1 2", "99999999999", "1.5", "us", "0x1" } },
-	{ "copy_mbps", "0", { "1", "1000000", "0" },
-	  { "1000001", "-1", "", "x", "1 2", "99999999999", "1.5", "MB", "0x1" } },
+#define LOG "vsvm: "
+
+static const struct config_file attrs[] = {
+	{ "engines", "2", { "1", "16", "2" }, { "0", "17" }, 0 },
+	{ "va_bits", "47", { "32", "40", "47" }, { "31", "48" }, 0 },
+	{ "tlb_flush_us", "0", { "1", "1000000", "0" }, { "1000001", "us" }, 0 },
+	{ "fault_us", "0", { "1", "1000000", "0" }, { "1000001", "us" }, 0 },
+	{ "copy_mbps", "0", { "1", "1000000", "0" }, { "1000001", "MB" }, 0 },
 	{ "va_limit_mib", "0", { "1", "134217728", "0" },
-	  { "134217729", "-1", "", "x", "1 2", "99999999999", "1.5", "M", "0x1" } },
-	{ "system_atomics", "1", { "0", "0", "1" },
-	  { "2", "-1", "", "x", "1 1", "99999999999", "0.5", "yes", "0x1" } },
-	{ "dma_bits", "64", { "24", "40", "64" },
-	  { "23", "65", "-1", "", "x", "40 41", "99999999999", "3.2", "0x20" } },
-	{ "dma", "direct", { "none", "direct", "direct" },
-	  { "", "Direct", "direct none", "0", "-1", "x", "dir", "directs", "no" } },
+	  { "134217729", "M" }, 0 },
+	{ "system_atomics", "1", { "0", "1" }, { "2", "yes" }, 0 },
+	{ "dma", "direct", { "none", "direct" }, { "0", "dir", "directs" }, 0 },
+	{ "dma_bits", "64", { "24", "40", "64" }, { "23", "65" }, 0 },
+	{ "vram_mib", "0", { "2", "65536", "0" }, { "3", "65538", "1" }, 0 },
+	{ "peer_group", "0", { "1", "64", "0" }, { "65" }, 0 },
+	{ "page_faults", "1", { "0", "1" }, { "2", "no" }, 0 },
+	{ "fault_depth", "64", { "1", "4096", "64" }, { "0", "4097" }, 0 },
+	{ "fault_mode", NULL, { "batch", "queue", "direct" },
+	  { "0", "poll" }, 0 },
+};
+
+static const struct config_file live = {
+	"live", "0", { "0" }, { "2", "on", "y", "01" }, 0
 };
 
 #define NUM_ATTRS (sizeof(attrs) / sizeof(attrs[0]))
 
-static void path_of(char *path, size_t size, const char *attr)
-{
-	snprintf(path, size, DIR_PATH "/%s", attr);
-}
-
 static int attr_write(const char *attr, const char *value)
 {
-	char path[128];
-	int fd, ret = 0;
-
-	path_of(path, sizeof(path), attr);
-	fd = open(path, O_WRONLY);
-	igt_assert(fd >= 0);
-	/* An empty write does not reach the file: send the newline of echo. */
-	if (write(fd, *value ? value : "\n", *value ? strlen(value) : 1) < 0)
-		ret = -errno;
-	close(fd);
-	return ret;
+	return config_set(config_path(DIR_PATH "/%s", attr), value);
 }
 
 static void attr_expect(const char *attr, const char *value)
 {
-	char path[128], buf[64] = "", expect[64];
-	int fd;
-
-	path_of(path, sizeof(path), attr);
-	fd = open(path, O_RDONLY);
-	igt_assert(fd >= 0);
-	igt_assert(read(fd, buf, sizeof(buf) - 1) >= 0);
-	close(fd);
-	snprintf(expect, sizeof(expect), "%s\n", value);
-	igt_assert_f(!strcmp(buf, expect), "%s is %s", attr, buf);
+	config_expect(config_path(DIR_PATH "/%s", attr), value);
 }
 
 static void make(void)
@@ -92,36 +69,54 @@ static void clean(void)
 	rmdir(DIR_PATH);
 }
 
+/* The module parameter says how faults are delivered by default. */
+static const char *default_of(const struct config_file *attr)
+{
+	static char mode[32];
+
+	if (attr->value)
+		return attr->value;
+	config_get("/sys/module/vsvm/parameters/fault_mode", mode,
+		   sizeof(mode));
+	mode[strcspn(mode, "\n")] = 0;
+	return mode;
+}
+
 static void test_defaults(void)
 {
 	unsigned int i;
 
 	for (i = 0; i < NUM_ATTRS; i++)
-		attr_expect(attrs[i].name, attrs[i].value);
+		attr_expect(attrs[i].name, default_of(&attrs[i]));
 	attr_expect("live", "0");
 	attr_expect("dev_name", "none");
 }
 
+static void test_files(void)
+{
+	const char *names[NUM_ATTRS + 2] = { "live", "dev_name" };
+	unsigned int i;
+
+	for (i = 0; i < NUM_ATTRS; i++)
+		names[2 + i] = attrs[i].name;
+	config_listing(DIR_PATH, names, NUM_ATTRS + 2);
+}
+
 static void test_values(void)
 {
-	unsigned int i, k;
+	unsigned int i;
 
 	for (i = 0; i < NUM_ATTRS; i++) {
-		for (k = 0; k < 3; k++) {
-			igt_assert_eq(attr_write(attrs[i].name,
-						 attrs[i].valid[k]), 0);
-			attr_expect(attrs[i].name, attrs[i].valid[k]);
-		}
-		for (k = 0; k < 9; k++) {
-			igt_assert_eq(attr_write(attrs[i].name,
-						 attrs[i].invalid[k]), -EINVAL);
-			attr_expect(attrs[i].name, attrs[i].valid[2]);
-		}
+		const char *path = config_path(DIR_PATH "/%s", attrs[i].name);
+
+		config_all_valid(path, &attrs[i]);
+		config_all_bad(path, &attrs[i], LOG);
 	}
-	igt_assert_eq(attr_write("live", "2"), -EINVAL);
-	igt_assert_eq(attr_write("live", "x"), -EINVAL);
+	config_all_bad(DIR_PATH "/live", &live, LOG);
 	igt_assert_eq(attr_write("live", "0"), -EPERM);
 	attr_expect("live", "0");
+	/* Nobody can write this one. */
+	igt_assert_eq(attr_write("dev_name", "renderD128"), -EACCES);
 }
 
 static void test_frozen(void)
@@ -133,8 +128,9 @@ static void test_frozen(void)
 	for (i = 0; i < NUM_ATTRS; i++) {
 		igt_assert_eq(attr_write(attrs[i].name, attrs[i].valid[0]),
 			      -EBUSY);
-		attr_expect(attrs[i].name, attrs[i].value);
+		attr_expect(attrs[i].name, default_of(&attrs[i]));
 	}
+	config_all_bad(DIR_PATH "/live", &live, LOG);
 	igt_assert_eq(attr_write("live", "1"), -EPERM);
 	igt_assert(rmdir(DIR_PATH) && errno == EBUSY);
 	igt_assert_eq(attr_write("live", "0"), 0);
@@ -142,12 +138,47 @@ static void test_frozen(void)
 	igt_assert_eq(attr_write("engines", "3"), 0);
 }
 
+/* What can't be made, linked or removed. */
+static void test_fixed(void)
+{
+	igt_assert(mkdir(DIR_PATH "/x", 0755) && errno == EPERM);
+	igt_assert(creat(DIR_PATH "/x", 0644) < 0);
+	igt_assert(symlink(DIR_PATH, DIR_PATH "/x") && errno == EPERM);
+	igt_assert(symlink(DIR_PATH, DIR_PATH "-x") && errno == EPERM);
+	igt_assert(unlink(DIR_PATH "/live"));
+	igt_assert(rename(DIR_PATH, DIR_PATH "-x"));
+	igt_assert(mkdir(DIR_PATH, 0755) && errno == EEXIST);
+	igt_assert(rmdir("/sys/kernel/config/vsvm"));
+}
+
+/* What is open when its directory goes leads nowhere. */
+static void test_teardown(void)
+{
+	const char *refs = "/sys/module/vsvm/refcnt";
+	long before = file_number(refs);
+	char buf[16];
+	int fd = open(DIR_PATH "/engines", O_RDWR);
+
+	igt_assert(fd >= 0);
+	igt_assert(!rmdir(DIR_PATH));
+	igt_assert(read(fd, buf, sizeof(buf)) < 0);
+	igt_assert(write(fd, "3", 1) < 0);
+	close(fd);
+	/* What exists keeps the module. */
+	if (before >= 0)
+		igt_assert(file_number(refs) < before);
+	make();
+	if (before >= 0)
+		igt_assert_eq(file_number(refs), before);
+	attr_expect("engines", "2");
+}
+
 static int open_live(void)
 {
 	char path[128], name[64] = "", node[80];
 	int fd;
 
-	path_of(path, sizeof(path), "dev_name");
+	snprintf(path, sizeof(path), DIR_PATH "/dev_name");
 	fd = open(path, O_RDONLY);
 	igt_assert(fd >= 0 && read(fd, name, sizeof(name) - 1) > 0);
 	close(fd);
@@ -242,7 +273,7 @@ static void test_wedged(void)
 
 	vsvm_set_open(&others, 1, DRM_VSVM_VM_LAYOUT_MSVM);
 	igt_assert_eq(attr_write("live", "1"), 0);
-	path_of(path, sizeof(path), "dev_name");
+	snprintf(path, sizeof(path), DIR_PATH "/dev_name");
 	fd = open(path, O_RDONLY);
 	memset(name, 0, sizeof(name));
 	igt_assert(fd >= 0 && read(fd, name, sizeof(name) - 1) > 0);
@@ -319,10 +350,14 @@ static void configfs(const char *name, const char *text, void (*fn)(void))
 
 igt_main
 {
+	configfs("files", "which files there are", test_files);
 	configfs("default-values", "files and their defaults", test_defaults);
 	configfs("values", "valid and wrong values", test_values);
 	configfs("frozen-while-live", "what can't be changed while live",
 		 test_frozen);
+	configfs("fixed", "what can't be made, linked or removed", test_fixed);
+	configfs("teardown", "a directory goes while a file is open",
+		 test_teardown);
 	configfs("attributes-count", "the GPU is what the files say",
 		 test_attributes_count);
 	configfs("small-window", "a GPU with few address bits",

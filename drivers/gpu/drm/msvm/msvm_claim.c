@@ -31,14 +31,14 @@
  * struct msvm_rules - All rules, in the order in which they are tried.
  * @rcu: Delays freeing.
  * @generation: Changes with each of them and is never used again.
- * @nr: Length of @rules.
+ * @nr: Length of @rules; less if the last ones are removed.
  * @rules: The rules; NULL: it was removed.
  */
 struct msvm_rules {
 	struct rcu_head rcu;
 	u64 generation;
 	u32 nr;
-	struct msvm_rule __rcu *rules[] __counted_by(nr);
+	struct msvm_rule __rcu *rules[];
 };
 
 /* Written under msvm_control_lock; NULL: no rule was ever made. */
@@ -126,6 +126,10 @@ void msvm_rules_remove(struct msvm_rule *rule)
 	for (i = 0; i < rules->nr; i++)
 		if (rcu_access_pointer(rules->rules[i]) == rule)
 			RCU_INIT_POINTER(rules->rules[i], NULL);
+	/* Without rules nothing need be compared. */
+	for (i = rules->nr; i && !rcu_access_pointer(rules->rules[i - 1]); i--)
+		;
+	WRITE_ONCE(rules->nr, i);
 	msvm_claims_changed();
 	kvfree_rcu(rule, rcu);
 }
@@ -275,18 +279,18 @@ static u32 msvm_claim_index(struct drm_msvm *msvm, struct msvm_rules *rules,
 	u64 generation = smp_load_acquire(&rules->generation);
 	struct msvm_facts facts;
 	struct cgroup *cgroup = msvm_facts_take(msvm, &facts);
+	u32 nr = READ_ONCE(rules->nr), index;
 	struct msvm_rule *rule;
-	u32 index;
 
 	if (!again && msvm_claim_remembered(&msvm->claim, generation, &facts,
 					    &index))
 		return index;
-	for (index = 0; index < rules->nr; index++) {
+	for (index = 0; index < nr; index++) {
 		rule = rcu_dereference(rules->rules[index]);
 		if (rule && msvm_rule_try(rule, &facts, cgroup) == MSVM_CLAIMS)
 			break;
 	}
-	if (index == rules->nr)
+	if (index == nr)
 		index = MSVM_UNCLAIMED;
 	msvm_claim_remember(&msvm->claim, generation, &facts, index);
 
@@ -322,11 +326,12 @@ static struct msvm_policy *msvm_claim_find(struct drm_msvm *msvm,
 	 */
 	for (;; again = true) {
 		rules = rcu_dereference(msvm_rules);
-		index = rules && rules->nr ?
+		index = rules && READ_ONCE(rules->nr) ?
 			msvm_claim_index(msvm, rules, again) : MSVM_UNCLAIMED;
 		*by = NULL;
 		if (index == MSVM_UNCLAIMED)
 			return msvm_target_policy(&msvm_target_default);
+		/* What is remembered is of this state of this array, or NULL by now. */
 		*by = rcu_dereference(rules->rules[index]);
 		target = *by ? rcu_dereference((*by)->target) : NULL;
 		policy = target ? msvm_target_policy(target) : NULL;

@@ -8,6 +8,7 @@
 #include <linux/kstrtox.h>
 #include <linux/module.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 
 #include <drm/drm_device.h>
 #include <drm/drm_file.h>
@@ -36,6 +37,37 @@ static struct vsvm_item *to_vsvm_item(struct config_item *item)
 	return container_of(to_config_group(item), struct vsvm_item, group);
 }
 
+/*
+ * Is a write one value, at most with the newline of echo? kstrto*() and sysfs_*() stop
+ * at a NUL and take a sign, and configfs cuts off what is too long.
+ */
+static bool vsvm_value_ok(const char *page, size_t count)
+{
+	return count < PAGE_SIZE - 1 && strnlen(page, count) == count &&
+	       page[0] != '+';
+}
+
+/* Say which value of which file was not taken, and what would be. */
+__printf(5, 6)
+static int vsvm_refuse(struct config_item *cfg, const char *attr,
+		       const char *page, size_t count, const char *why, ...)
+{
+	struct va_format vaf;
+	va_list args;
+
+	if (count && page[count - 1] == '\n')
+		count--;
+	va_start(args, why);
+	vaf.fmt = why;
+	vaf.va = &args;
+	pr_err("vsvm: %s/%s: \"%*pE\": %pV is needed\n",
+	       config_item_name(cfg), attr, (int)min_t(size_t, count, 40), page,
+	       &vaf);
+	va_end(args);
+
+	return -EINVAL;
+}
+
 /* Read a number and store it, or say why not. */
 static ssize_t vsvm_store_u32(struct config_item *cfg, const char *attr,
 			      u32 *field, u32 min, u32 max, const char *page,
@@ -43,16 +75,11 @@ static ssize_t vsvm_store_u32(struct config_item *cfg, const char *attr,
 {
 	struct vsvm_item *item = to_vsvm_item(cfg);
 	u32 value;
-	int err;
 
-	err = kstrtou32(page, 10, &value);
-	if (!err && (value < min || value > max))
-		err = -EINVAL;
-	if (err) {
-		pr_err("vsvm: %s/%s: a number from %u to %u is needed\n",
-		       config_item_name(cfg), attr, min, max);
-		return -EINVAL;
-	}
+	if (!vsvm_value_ok(page, count) || kstrtou32(page, 10, &value) ||
+	    value < min || value > max)
+		return vsvm_refuse(cfg, attr, page, count,
+				   "a number from %u to %u", min, max);
 
 	guard(mutex)(&item->lock);
 	if (item->gpu)
@@ -104,11 +131,9 @@ static ssize_t vsvm_item_vram_mib_store(struct config_item *cfg,
 	u32 value;
 
 	/* Huge pages are to fit. */
-	if (!kstrtou32(page, 10, &value) && value % 2) {
-		pr_err("vsvm: %s/vram_mib: a multiple of 2 is needed\n",
-		       config_item_name(cfg));
-		return -EINVAL;
-	}
+	if (!kstrtou32(page, 10, &value) && value % 2)
+		return vsvm_refuse(cfg, "vram_mib", page, count,
+				   "a multiple of 2");
 	return vsvm_store_u32(cfg, "vram_mib",
 			      &to_vsvm_item(cfg)->config.vram_mib, 0,
 			      VSVM_MAX_VRAM_MIB, page, count);
@@ -136,11 +161,9 @@ static ssize_t vsvm_item_dma_store(struct config_item *cfg, const char *page,
 	struct vsvm_item *item = to_vsvm_item(cfg);
 	int dma = sysfs_match_string(vsvm_dma_names, page);
 
-	if (dma < 0) {
-		pr_err("vsvm: %s/dma: direct, iommu or none is needed\n",
-		       config_item_name(cfg));
-		return -EINVAL;
-	}
+	if (dma < 0 || !vsvm_value_ok(page, count))
+		return vsvm_refuse(cfg, "dma", page, count,
+				   "direct, iommu or none");
 	if (dma == VSVM_DMA_IOMMU && !vsvm_dma_has_iommu()) {
 		pr_err("vsvm: %s/dma: iommu needs a kernel with ARCH_HAS_DMA_OPS\n",
 		       config_item_name(cfg));
@@ -171,11 +194,9 @@ static ssize_t vsvm_item_fault_mode_store(struct config_item *cfg,
 	struct vsvm_item *item = to_vsvm_item(cfg);
 	int mode = sysfs_match_string(vsvm_fault_mode_names, page);
 
-	if (mode < 0) {
-		pr_err("vsvm: %s/fault_mode: direct, queue or batch is needed\n",
-		       config_item_name(cfg));
-		return -EINVAL;
-	}
+	if (mode < 0 || !vsvm_value_ok(page, count))
+		return vsvm_refuse(cfg, "fault_mode", page, count,
+				   "direct, queue or batch");
 
 	guard(mutex)(&item->lock);
 	if (item->gpu)
@@ -223,11 +244,11 @@ static ssize_t vsvm_item_live_store(struct config_item *cfg, const char *page,
 	bool live;
 	int err;
 
-	if (kstrtobool(page, &live)) {
-		pr_err("vsvm: %s/live: 0 or 1 is needed\n",
-		       config_item_name(cfg));
-		return -EINVAL;
-	}
+	/* kstrtobool() takes many words, and looks at one or two letters. */
+	if (!vsvm_value_ok(page, count) ||
+	    (!sysfs_streq(page, "0") && !sysfs_streq(page, "1")))
+		return vsvm_refuse(cfg, "live", page, count, "0 or 1");
+	live = page[0] == '1';
 
 	/* Before it exists, so that there is no moment when rmdir works. */
 	if (live) {
