@@ -94,6 +94,10 @@ struct drm_msvm_ops {
 	 * Called before @bind, which can't allocate.  What it allocated stays
 	 * with the driver; a @bind need not follow.
 	 *
+	 * Both are called for faults of the member, and at any other time
+	 * between drm_msvm_join() and drm_msvm_leave(), when another member's
+	 * fault maps for this one as well.  The device may be asleep then.
+	 *
 	 * Context: Sleeps, may allocate with GFP_KERNEL.  The range mutex is
 	 * held; neither mmap_lock nor the notifier lock is.
 	 *
@@ -244,6 +248,10 @@ struct drm_msvm_member {
 	atomic64_t faults;
 	atomic_t queued;
 	atomic_t userptrs;
+	/* Where it went last, see struct msvm_stream in msvm_policy.h. */
+	u64 stream_start;
+	u64 stream_end;
+	s8 stream_run;
 	u8 slot;
 	bool leaving;
 	bool wedged;

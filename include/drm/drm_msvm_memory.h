@@ -118,8 +118,10 @@ struct drm_msvm_memory_ops {
 	 *
 	 * Context: Sleeps.
 	 *
-	 * Return: The distance, in a unit of the driver's (0 is next to it);
-	 * or a negative number if @peer can't reach the memory.
+	 * Return: The distance: 0 is next to it, 10 as far as system memory is,
+	 * so that access through a link of half that speed would be 20; or a
+	 * negative number if @peer can't reach the memory. Placement compares
+	 * distances of different drivers.
 	 */
 	int (*peer_distance)(struct drm_msvm_device *dev,
 			     struct drm_msvm_device *peer);

@@ -280,18 +280,23 @@ void msvm_block_ready(struct msvm_block *block)
  * a second chance; the first time is what the block was made for. @first: no
  * page of the mapping comes before. Context: notifier lock
  * held, the page known valid, and so its block there.
+ *
+ * Return: pages of the block if it was moved along with others, and this is the first
+ * time that anybody uses it.
  */
-void msvm_block_touch(struct msvm_memory *memory, u64 offset, bool first)
+unsigned long msvm_block_touch(struct msvm_memory *memory, u64 offset, bool first)
 {
 	struct msvm_block *block = xa_load(&memory->by_page,
 					   offset >> PAGE_SHIFT);
 
 	/* Once for each mapping, however many pieces it has. */
 	if (!block || (!first && offset != block->offset))
-		return;
+		return 0;
 	/* Hints: eviction reads them under its lock. */
-	if (READ_ONCE(block->mapped))
+	if (READ_ONCE(block->mapped)) {
 		WRITE_ONCE(block->referenced, true);
-	else
-		WRITE_ONCE(block->mapped, true);
+		return 0;
+	}
+	WRITE_ONCE(block->mapped, true);
+	return READ_ONCE(block->prefetched) ? block->devmem.size >> PAGE_SHIFT : 0;
 }

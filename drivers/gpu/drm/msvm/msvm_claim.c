@@ -457,30 +457,3 @@ void msvm_claim_show(struct drm_msvm *msvm, struct seq_file *m)
 	}
 	msvm_policy_put(policy);
 }
-
-/* What msvm_place.c goes by. Any context. */
-enum msvm_where msvm_claim_where(struct drm_msvm *msvm)
-{
-	struct msvm_policy *policy = msvm_claim_policy(msvm);
-	enum msvm_where where = MSVM_WHERE_FIRST_TOUCH;
-
-	if (policy->params.placement == MSVM_PLACEMENT_FOLLOW_FAULT)
-		where = MSVM_WHERE_FOLLOW_FAULT;
-	else if (policy->params.placement == MSVM_PLACEMENT_SYSTEM)
-		where = MSVM_WHERE_SYSTEM;
-	msvm_policy_put(policy);
-
-	return where;
-}
-
-/*
- * Is memory to be evicted to other devices? Eviction is about a device, not about an
- * address space, so the default policy says it. Any context.
- */
-bool msvm_claim_evict_to_peer(void)
-{
-	guard(rcu)();
-
-	return rcu_dereference(msvm_target_default.policy)->params.evict_to ==
-	       MSVM_EVICT_TO_PEER;
-}

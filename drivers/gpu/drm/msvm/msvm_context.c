@@ -31,8 +31,13 @@ static struct drm_msvm *msvm_context_create(struct mm_struct *mm)
 		goto err_free;
 	}
 
+	err = msvm_fail_alloc() ? -ENOMEM : init_srcu_struct(&msvm->srcu);
+	if (err)
+		goto err_percpu;
+
 	kref_init(&msvm->ref);
 	mutex_init(&msvm->lock);
+	msvm_prefetch_init(&msvm->prefetch);
 	xa_init(&msvm->shards);
 	msvm_claim_init(&msvm->claim);
 	msvm->mm = mm;
@@ -56,6 +61,8 @@ static struct drm_msvm *msvm_context_create(struct mm_struct *mm)
 
 err_stats:
 	mutex_destroy(&msvm->lock);
+	cleanup_srcu_struct(&msvm->srcu);
+err_percpu:
 	free_percpu(msvm->stats);
 err_free:
 	kfree(msvm);
@@ -97,6 +104,7 @@ static void msvm_context_destroy(struct kref *ref)
 	/* Waits for readers, so it must come before what they look at goes. */
 	msvm_debugfs_remove(msvm);
 
+	msvm_prefetch_stop(&msvm->prefetch);
 	msvm_pool_destroy(msvm);
 	xa_for_each(&msvm->shards, index, shard)
 		msvm_shard_destroy(shard);
@@ -111,6 +119,7 @@ static void msvm_context_destroy(struct kref *ref)
 
 	mmdrop(msvm->mm);
 	mutex_destroy(&msvm->lock);
+	cleanup_srcu_struct(&msvm->srcu);
 	free_percpu(msvm->stats);
 	kfree(msvm);
 }

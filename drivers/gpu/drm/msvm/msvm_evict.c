@@ -8,8 +8,8 @@
  * what is used once does not displace what is used again and again. Eviction works on
  * physical pages and takes neither mmap_lock nor a lock of any address space, so
  * no process waits for another's. Only on the way to another device's memory,
- * which is tried first where that is wanted, mmap_lock is needed, and not waited
- * for.
+ * which is tried first if the policy said so when the block was made, mmap_lock is
+ * needed, and not waited for.
  */
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
@@ -27,6 +27,38 @@
 
 /* How often to look whether the memory of an evicted block is free, a jiffy each. */
 #define MSVM_FREE_TRIES		10
+
+/* Pressure halves in so long: what counts is about the last second. */
+#define MSVM_PRESSURE_TIME	(HZ / 2)
+
+/* Let time pass for the pressure on a memory. Lock of the memory held. */
+static void msvm_memory_decay(struct msvm_memory *memory)
+{
+	unsigned long halves = (jiffies - memory->pressure_at) /
+			       MSVM_PRESSURE_TIME;
+
+	lockdep_assert_held(&memory->lock);
+
+	memory->pressure >>= min(halves, 63UL);
+	memory->pressure_at += halves * MSVM_PRESSURE_TIME;
+}
+
+/* Bytes evicted from a memory in about the last second. Any context. */
+u64 msvm_memory_pressure(struct msvm_memory *memory)
+{
+	unsigned long flags;
+	u64 pressure;
+
+	/* A hint, so that who has never evicted does not take the lock. */
+	if (!READ_ONCE(memory->pressure))
+		return 0;
+	spin_lock_irqsave(&memory->lock, flags);
+	msvm_memory_decay(memory);
+	pressure = memory->pressure;
+	spin_unlock_irqrestore(&memory->lock, flags);
+
+	return pressure;
+}
 
 /* Is there so much room in a memory without evicting anybody? */
 static bool msvm_memory_has_room(struct msvm_memory *memory, size_t size)
@@ -59,6 +91,7 @@ static int msvm_block_move(struct msvm_block *block,
 		err = PTR_ERR(to);
 		goto out;
 	}
+	to->to_peer = block->to_peer;
 	/* Whoever has it for writing may be waiting for us. */
 	if (!mmap_read_trylock(mm)) {
 		to->devmem.ops->devmem_release(&to->devmem);
@@ -86,7 +119,7 @@ static bool msvm_block_evict_to_peer(struct msvm_block *block)
 	unsigned long index = 0;
 	bool done = false;
 
-	if (!msvm_claim_evict_to_peer() || READ_ONCE(memory->dead) ||
+	if (!READ_ONCE(block->to_peer) || READ_ONCE(memory->dead) ||
 	    !mmget_not_zero(block->mm))
 		return false;
 	while (!done && (dpagemap = msvm_device_next_pagemap(&index))) {
@@ -230,6 +263,10 @@ int msvm_memory_evict_one(struct msvm_memory *memory, size_t *size)
 		atomic64_inc(&memory->evictions);
 	/* Unless its last page is gone, whoever let go of it: it is being freed. */
 	spin_lock_irq(&memory->lock);
+	if (!err) {
+		msvm_memory_decay(memory);
+		memory->pressure += block->devmem.size;
+	}
 	if (!msvm_block_gone(block) && !block->freed &&
 	    list_empty(&block->link))
 		list_add_tail(&block->link, &memory->blocks);

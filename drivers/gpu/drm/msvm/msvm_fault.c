@@ -5,10 +5,13 @@
  * queue on its mutex, and the later ones use the earlier one's walk.
  */
 #include <linux/jiffies.h>
+#include <linux/ktime.h>
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 
+#include "msvm_attr.h"
+#include "msvm_control.h"
 #include "msvm_internal.h"
 #include "msvm_memory.h"
 #include "msvm_trace.h"
@@ -20,26 +23,6 @@
  */
 #define MSVM_FAULT_MAX_TRIES	32
 #define MSVM_FAULT_MAX_TIME	(5 * HZ)
-
-/**
- * struct msvm_fault - One fault being served.
- * @member: Who faulted.
- * @worker: The fault worker that serves it, or NULL.
- * @addr: Where, page aligned.
- * @write: A writable mapping is needed.
- * @chunk: Largest range to make; shrinks when a larger one can't be served.
- * @walk_failed: It was the walk that failed, so a smaller range may do.
- * @stay: Memory was brought to where the fault can be served: leave it there.
- */
-struct msvm_fault {
-	struct drm_msvm_member *member;
-	struct msvm_fault_worker *worker;
-	unsigned long addr;
-	bool write;
-	unsigned long chunk;
-	bool walk_failed;
-	bool stay;
-};
 
 /* Is the access already possible? */
 static bool msvm_fault_spurious(struct msvm_fault *fault,
@@ -103,33 +86,6 @@ int msvm_range_commit(struct drm_msvm_range *range,
 }
 
 /*
- * Put the memory where the placement wants it. That it can't be moved is no error:
- * it is mapped where it is. Return: 0, or -EINTR.
- */
-static int msvm_fault_place(struct msvm_fault *fault,
-			    struct drm_msvm_range *range)
-{
-	struct drm_msvm_member *member = fault->member;
-	unsigned long began = jiffies;
-	enum msvm_decision decision;
-	enum msvm_reason reason;
-	int err;
-
-	if (fault->stay || !member->dev->memory)
-		return 0;
-	decision = msvm_place(range, member, &reason);
-	trace_msvm_place(member->msvm->id, member->slot, fault->addr, decision,
-			 reason);
-	if (decision != MSVM_MOVE_HERE)
-		return 0;
-
-	err = msvm_migrate_range(range, member->dpagemap, fault->addr);
-	if (!err)
-		msvm_place_moved(range, began);
-	return err == -EINTR ? err : 0;
-}
-
-/*
  * The memory is where this fault can't be served: in several devices', or in one's
  * that is out of reach, or in pages of a device that have to be copied on write,
  * which the CPU's fault does. System memory is in everybody's reach.
@@ -139,11 +95,11 @@ static int msvm_fault_place(struct msvm_fault *fault,
 static int msvm_fault_to_system(struct msvm_fault *fault,
 				struct drm_msvm_range *range)
 {
-	unsigned long began = jiffies;
+	u64 began = ktime_get_ns();
 	int err = msvm_range_to_system(range);
 
 	if (!err) {
-		msvm_place_moved(range, began);
+		msvm_place_moved(fault, range, began, MSVM_AT_SYSTEM);
 		fault->stay = true;
 	}
 	if (!err || err == -EBUSY)
@@ -163,6 +119,7 @@ static int msvm_fault_serve(struct msvm_fault *fault,
 
 	lockdep_assert_held(&range->lock);
 
+	fault->decision = (struct msvm_decision) {};
 	if (msvm_fault_spurious(fault, range)) {
 		msvm_stat_inc(member->msvm, MSVM_STAT_SPURIOUS);
 		return 0;
@@ -182,7 +139,7 @@ static int msvm_fault_serve(struct msvm_fault *fault,
 		msvm_stat_inc(member->msvm, MSVM_STAT_UPGRADES);
 	}
 
-	err = msvm_fault_place(fault, range);
+	err = msvm_place(fault, range);
 	if (err)
 		return err;
 
@@ -204,7 +161,8 @@ static int msvm_fault_serve(struct msvm_fault *fault,
 		    READ_ONCE(range->dpagemap))
 			return msvm_fault_to_system(fault, range);
 	}
-	if (msvm_place_out_of_reach(range, member))
+	if (msvm_place_out_of_reach(range, member,
+				    fault->policy->params.peer_access))
 		return msvm_fault_to_system(fault, range);
 
 	idx = msvm_range_add_slot(range, member);
@@ -229,6 +187,8 @@ static int msvm_fault_serve(struct msvm_fault *fault,
 	}
 	if (!err && !walked)
 		msvm_stat_inc(member->msvm, MSVM_STAT_WALKS_SAVED);
+	if (!err)
+		msvm_map_eagerly(fault, range);
 	return err;
 }
 
@@ -255,6 +215,29 @@ static int msvm_fault_reason(struct msvm_fault *fault)
 	return err;
 }
 
+/* The largest size of a range that the policy allows, up to @limit. */
+static unsigned long msvm_fault_chunk(struct msvm_fault *fault,
+				      unsigned long limit)
+{
+	u32 sizes = fault->policy->params.chunk_sizes;
+
+	if (limit >= SZ_2M && (sizes & MSVM_CHUNK_2M))
+		return SZ_2M;
+	if (limit >= SZ_64K && (sizes & MSVM_CHUNK_64K))
+		return SZ_64K;
+	return PAGE_SIZE;
+}
+
+/* Drop a range for a smaller one. One in which a fault is being served stays. */
+static void msvm_fault_split(struct msvm_shard *shard,
+			     struct drm_msvm_range *range)
+{
+	mutex_lock(&shard->lock);
+	if (msvm_shard_try_remove(shard, range))
+		msvm_stat_inc(shard->msvm, MSVM_STAT_SPLITS);
+	mutex_unlock(&shard->lock);
+}
+
 /*
  * A range that can't be served as a whole (it crosses the end of a file, or
  * protections differ within it) is dropped for a smaller one.
@@ -265,38 +248,53 @@ static int msvm_fault_shrink(struct msvm_fault *fault,
 			     struct msvm_shard *shard,
 			     struct drm_msvm_range *range, int err)
 {
-	static const unsigned long chunks[] = DRM_MSVM_CHUNK_SIZES;
 	unsigned long size = drm_gpusvm_range_size(&range->base);
 	int reason = msvm_fault_reason(fault);
-	int i;
 
 	if (reason)
 		return reason;
 	if (size <= PAGE_SIZE)
 		return err == -EPERM ? -EACCES : err;
 
-	for (i = 0; i < ARRAY_SIZE(chunks); i++)
-		if (chunks[i] < size)
-			break;
-	fault->chunk = chunks[min(i, (int)ARRAY_SIZE(chunks) - 1)];
-
-	mutex_lock(&shard->lock);
-	if (msvm_shard_try_remove(shard, range))
-		msvm_stat_inc(shard->msvm, MSVM_STAT_SPLITS);
-	mutex_unlock(&shard->lock);
+	fault->chunk = msvm_fault_chunk(fault, size / 2);
+	msvm_fault_split(shard, range);
 
 	return -EAGAIN;
 }
 
+/*
+ * The range to serve, made if need be. All of a range has the same attributes, or what
+ * is decided for one page would be done to others: where they begin and end, smaller
+ * ranges take the place of a larger one.
+ */
 static struct drm_msvm_range *msvm_fault_range(struct msvm_fault *fault,
 					       struct msvm_shard *shard)
 {
+	unsigned long start = ALIGN_DOWN(fault->addr, SZ_2M);
+	unsigned long end = start + SZ_2M, chunk = fault->chunk;
 	struct drm_msvm_range *range;
 
+	if (msvm_attr_lookup(shard->msvm, fault->addr, &start, &end,
+			     &fault->attrs)) {
+		if (fault->attrs.granularity)
+			chunk = msvm_fault_chunk(fault, min(chunk,
+						 BIT(fault->attrs.granularity)));
+	}
+	while (chunk > PAGE_SIZE &&
+	       (ALIGN_DOWN(fault->addr, chunk) < start ||
+		ALIGN_DOWN(fault->addr, chunk) + chunk > end))
+		chunk = msvm_fault_chunk(fault, chunk / 2);
+
 	range = msvm_range_lookup(shard, fault->addr);
+	if (range && (drm_gpusvm_range_start(&range->base) < start ||
+		      drm_gpusvm_range_end(&range->base) > end)) {
+		msvm_fault_split(shard, range);
+		msvm_range_put(range);
+		return ERR_PTR(-EAGAIN);
+	}
 	if (!range)
 		range = msvm_range_create(shard, fault->member, fault->addr,
-					  fault->chunk);
+					  chunk);
 	if (IS_ERR(range))
 		return range;
 
@@ -388,6 +386,10 @@ int msvm_retry(struct drm_msvm *msvm, struct msvm_retry *retry)
 	return 0;
 }
 
+/*
+ * Try until it is served. A nap is no try: nothing changed on the CPU side, and there
+ * are only so many of them.
+ */
 static int msvm_fault_loop(struct msvm_fault *fault)
 {
 	struct drm_msvm_member *member = fault->member;
@@ -400,9 +402,12 @@ static int msvm_fault_loop(struct msvm_fault *fault)
 		if (READ_ONCE(member->wedged))
 			return -EIO;
 		err = msvm_fault_try(fault);
-		if (err != -EAGAIN)
+		if (err == -EBUSY && fault->decision.action == MSVM_THROTTLE)
+			err = msvm_place_nap(fault);
+		else if (err == -EAGAIN)
+			err = msvm_retry(member->msvm, &retry);
+		else
 			return err;
-		err = msvm_retry(member->msvm, &retry);
 		if (err)
 			return err;
 	}
@@ -422,7 +427,7 @@ int msvm_fault_serve_for(struct msvm_fault_worker *worker,
 		.worker = worker,
 		.addr = ALIGN_DOWN(addr, PAGE_SIZE),
 		.write = access != DRM_MSVM_ACCESS_READ,
-		.chunk = SZ_2M,
+		.atomic = access == DRM_MSVM_ACCESS_ATOMIC,
 	};
 	struct drm_msvm *msvm = member->msvm;
 	int err;
@@ -438,7 +443,13 @@ int msvm_fault_serve_for(struct msvm_fault_worker *worker,
 	} else if (!mmget_not_zero(msvm->mm)) {
 		err = -ESRCH;
 	} else {
+		/* One for all tries: no fault sees half of two policies. */
+		fault.policy = msvm_claim_policy(msvm);
+		fault.chunk = msvm_fault_chunk(&fault, SZ_2M);
 		err = msvm_fault_loop(&fault);
+		if (!err)
+			msvm_prefetch_window(&fault);
+		msvm_policy_put(fault.policy);
 		/*
 		 * The last reference may be ours; tearing the whole address
 		 * space down is not for a fault worker to do.
@@ -482,7 +493,8 @@ void msvm_fault_count(struct drm_msvm_member *member)
  *
  * - -EFAULT: there is no memory at @addr (no VMA, beyond the end of a file,
  *   poisoned), or a device mapping failed;
- * - -EACCES: the process itself may not do @access there;
+ * - -EACCES: the process itself may not do @access there, or an attribute says that the
+ *   member may not;
  * - -EOPNOTSUPP: memory of a kind that can't be shared with devices;
  * - -ERANGE: outside of the member's window, or in a range of other members
  *   that crosses its border;

@@ -13,6 +13,7 @@
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/spinlock.h>
+#include <linux/srcu.h>
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 
@@ -23,6 +24,8 @@
 
 #include "msvm_claim.h"
 #include "msvm_inject.h"
+#include "msvm_place.h"
+#include "msvm_policy.h"
 #include "msvm_queue.h"
 #include "msvm_runs.h"
 #include "msvm_stats.h"
@@ -51,6 +54,11 @@
  * workers share what was pushed. It may be taken with any of them held, and
  * none is taken with it. Interrupts take only a device's queue lock.
  *
+ * A fault maps for other members than its own within a read section of
+ * &drm_msvm.srcu, in which it holds the range mutex, takes 6 and 7 and allocates, and
+ * never waits for the process. Who waits for such sections, drm_msvm_leave(), holds
+ * none of the locks.
+ *
  * An invalidation takes 6 and 7 and no other. It comes with mmap_lock or folio
  * locks held, which is why 3 and 4 must never be taken in it. The CPU side
  * changing during a fault is answered by trying again, never by holding a
@@ -75,7 +83,13 @@
  *   for each fault that serves it and one while it waits for the collector. The
  *   memory is freed after an RCU grace period, for lookups under RCU.
  * - &struct drm_msvm_member: the driver's. drm_msvm_leave() returns when the
- *   library holds no pointer to it.
+ *   library holds no pointer to it. A fault of another member may be mapping for it:
+ *   it looks it up in &drm_msvm.others and binds within one read section of
+ *   &drm_msvm.srcu; drm_msvm_leave() takes the member out of there, waits for those
+ *   sections, and only then takes its mappings down.
+ * - &struct msvm_policy: a reference by each fault that is decided by it.
+ * - windows to be moved along (&struct msvm_prefetch) name slots and hold nothing.
+ *   The address space stops their worker before it goes.
  * - &struct drm_msvm_userptr: made by the first member that attaches to its
  *   interval, freed with the last that detaches, after its notifier was removed.
  *   Bindings are the driver's, and are detached before their member leaves.
@@ -120,6 +134,11 @@ struct drm_msvm {
 	 * leaves only after it unmapped all.
 	 */
 	struct drm_msvm_member *members[DRM_MSVM_MAX_MEMBERS];
+	/**
+	 * @others: The same for whoever else looks, within a read section of
+	 * @srcu: a member that leaves goes from here first. Written under @lock.
+	 */
+	struct drm_msvm_member __rcu *others[DRM_MSVM_MAX_MEMBERS];
 	/** @nr_members: Bits set in @slots; @lock. */
 	unsigned int nr_members;
 	/**
@@ -144,6 +163,13 @@ struct drm_msvm {
 	struct msvm_userptrs *userptrs;
 	/** @claim: Which rule said what policy it has. */
 	struct msvm_claim claim;
+	/**
+	 * @srcu: Read sections in which faults look at other members than their
+	 * own and map for them; a leaving member waits for them.
+	 */
+	struct srcu_struct srcu;
+	/** @prefetch: What is to be moved along with what faulted. */
+	struct msvm_prefetch prefetch;
 };
 
 /**
@@ -197,8 +223,12 @@ struct msvm_slot_entry {
 	u8 slot;
 	/** @read_only: Never map it writable; range mutex. */
 	bool read_only;
+	/** @faults: Faults of the slot in the current window; range mutex. */
+	u16 faults;
 	/** @cap: Entries that dma_addr of the pages has room for; range mutex. */
 	u32 cap;
+	/** @since: When that window began, jiffies; range mutex. */
+	u32 since;
 };
 
 /**
@@ -270,12 +300,16 @@ struct drm_msvm_range {
 	 * NULL; as @runs. The pages hold a reference while @runs_valid.
 	 */
 	struct drm_pagemap *dpagemap;
-	/** @last_move: When it was last moved, jiffies; range mutex. */
-	unsigned long last_move;
-	/** @move_cost: How long that took, jiffies; range mutex. */
-	unsigned long move_cost;
-	/** @moves: Moves in a row; range mutex. */
-	u8 moves;
+	/** @heat: History, for the policy engine; range mutex. */
+	struct msvm_heat heat;
+	/** @pinned: It was said that it is pinned; range mutex. */
+	bool pinned;
+	/**
+	 * @taken: When an invalidation took device memory away that was in @runs,
+	 * ns; 0: none did since it was last moved. Set under the notifier lock for
+	 * writing, a hint for others.
+	 */
+	u64 taken;
 	/** @nr_runs: Number of @runs; as @runs. */
 	u32 nr_runs;
 	/** @cap_runs: Room in @runs; range mutex. */
@@ -401,6 +435,7 @@ int msvm_range_find_slot(struct drm_msvm_range *range, u8 slot);
 void msvm_range_put(struct drm_msvm_range *range);
 
 /* msvm_member.c */
+struct drm_msvm_member *msvm_member_of(struct drm_msvm *msvm, unsigned int slot);
 void msvm_leave_ranges(struct drm_msvm_range **ranges, unsigned int nr,
 		       struct drm_msvm_member *member);
 
@@ -476,23 +511,6 @@ void msvm_control_exit(void);
 /* msvm_configfs.c */
 int msvm_configfs_init(void);
 void msvm_configfs_exit(void);
-
-/* msvm_claim.c */
-
-/**
- * enum msvm_where - What msvm_place.c knows of a policy's placement.
- * @MSVM_WHERE_FIRST_TOUCH: At the device that touched it first.
- * @MSVM_WHERE_FOLLOW_FAULT: At the device that faulted last.
- * @MSVM_WHERE_SYSTEM: In system memory.
- */
-enum msvm_where {
-	MSVM_WHERE_FIRST_TOUCH,
-	MSVM_WHERE_FOLLOW_FAULT,
-	MSVM_WHERE_SYSTEM,
-};
-
-enum msvm_where msvm_claim_where(struct drm_msvm *msvm);
-bool msvm_claim_evict_to_peer(void);
 
 /* msvm_debugfs.c */
 void msvm_debugfs_init(void);

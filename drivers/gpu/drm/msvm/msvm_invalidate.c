@@ -9,6 +9,7 @@
  * other lock of ours.
  */
 #include <linux/mmu_notifier.h>
+#include <linux/timekeeping.h>
 
 #include <drm/drm_device.h>
 #include <drm/drm_print.h>
@@ -111,6 +112,9 @@ static void msvm_range_release(struct drm_msvm_range *range)
 
 	lockdep_assert_held_write(&range->base.gpusvm->notifier_lock);
 
+	/* For the next fault, which will look where it is then. */
+	if (range->runs_valid && range->dpagemap)
+		WRITE_ONCE(range->taken, ktime_get_mono_fast_ns());
 	msvm_mark_dirty(range);
 	for_each_set_bit(slot, range->mapped, DRM_MSVM_MAX_MEMBERS)
 		msvm_range_unmap_slot(range, slot);

@@ -131,8 +131,8 @@ static int msvm_map_device_run(struct drm_msvm_range *range,
 	struct msvm_pagemap *pagemap = to_msvm_pagemap(range->dpagemap);
 	unsigned long pfn = msvm_run_pfn(run);
 	struct device *dev = pages->drm->dev;
-
 	bool first = !pages->dpagemap;
+	unsigned long used;
 
 	/* The teardown gives it back, ours and drm_gpusvm's. */
 	if (first)
@@ -142,8 +142,11 @@ static int msvm_map_device_run(struct drm_msvm_range *range,
 						 msvm_run_order(run), dir);
 	if (addr->addr == DMA_MAPPING_ERROR)
 		return -EFAULT;
-	msvm_block_touch(pagemap->memory, PFN_PHYS(pfn - pagemap->first_pfn),
-			 first);
+	used = msvm_block_touch(pagemap->memory,
+				PFN_PHYS(pfn - pagemap->first_pfn), first);
+	if (used)
+		msvm_stat_add(msvm_range_context(range), MSVM_STAT_PREFETCH_USED,
+			      used);
 	return 0;
 }
 

@@ -83,6 +83,8 @@ int drm_msvm_join(struct drm_msvm_member *member, struct drm_msvm_device *dev,
 	member->slot = slot;
 	__set_bit(slot, msvm->slots);
 	msvm->members[slot] = member;
+	/* Faults of other members may map for it from now on. */
+	rcu_assign_pointer(msvm->others[slot], member);
 	msvm->nr_members++;
 	mutex_unlock(&msvm->lock);
 
@@ -91,6 +93,20 @@ int drm_msvm_join(struct drm_msvm_member *member, struct drm_msvm_device *dev,
 	return 0;
 }
 EXPORT_SYMBOL_GPL(drm_msvm_join);
+
+/*
+ * The member of a slot, for somebody who is not it: valid to the end of the read
+ * section. Context: read section of &drm_msvm.srcu. Return: NULL if there is none, or
+ * it is leaving or was cut off.
+ */
+struct drm_msvm_member *msvm_member_of(struct drm_msvm *msvm, unsigned int slot)
+{
+	struct drm_msvm_member *member =
+		srcu_dereference(msvm->others[slot], &msvm->srcu);
+
+	/* Pairs with WRITE_ONCE() in msvm_zap_wait(). */
+	return member && !READ_ONCE(member->wedged) ? member : NULL;
+}
 
 /*
  * Take a leaving member out of some ranges of a shard, and give its entries back.
@@ -210,6 +226,11 @@ void drm_msvm_leave(struct drm_msvm_member *member)
 	/* The driver forgot to detach them. */
 	WARN_ON_ONCE(atomic_read(&member->userptrs));
 	WRITE_ONCE(member->leaving, true);
+	/* After this nobody maps for it any more, so what is dropped stays so. */
+	mutex_lock(&msvm->lock);
+	RCU_INIT_POINTER(msvm->others[member->slot], NULL);
+	mutex_unlock(&msvm->lock);
+	synchronize_srcu_expedited(&msvm->srcu);
 	trace_msvm_leave(msvm->id, member->slot);
 
 	xa_for_each(&msvm->shards, index, shard)

@@ -14,6 +14,7 @@
 
 #include "msvm_internal.h"
 #include "msvm_memory.h"
+#include "msvm_policy.h"
 
 /* How long to try to evict what is above a lowered limit. */
 #define MSVM_LIMIT_TIME		(2 * HZ)
@@ -349,6 +350,22 @@ bool msvm_memory_reach(struct msvm_memory *memory, struct device *dev)
 	return memory->drm->dev == dev ||
 	       msvm_mutated(MSVM_MUTATE_IGNORE_REACH) ||
 	       xa_load(&memory->distances, msvm_distance_key(dev));
+}
+
+/*
+ * How far is a device from a memory? In the driver's unit, see
+ * &drm_msvm_memory_ops.peer_distance. Any context. Return: the distance, or
+ * %MSVM_UNREACHABLE.
+ */
+unsigned int msvm_memory_distance(struct msvm_memory *memory, struct device *dev)
+{
+	void *entry;
+
+	if (memory->drm->dev == dev)
+		return 0;
+	entry = xa_load(&memory->distances, msvm_distance_key(dev));
+	return entry ? min_t(unsigned long, xa_to_value(entry),
+			     MSVM_UNREACHABLE - 1) : MSVM_UNREACHABLE;
 }
 
 static void msvm_sleep_evict(struct drm_msvm_device *dev, void *data)

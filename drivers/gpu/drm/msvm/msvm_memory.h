@@ -83,6 +83,10 @@ struct msvm_memory {
 	atomic64_t evictions;
 	/** @second_chances: Likewise. */
 	atomic64_t second_chances;
+	/** @pressure: Bytes evicted lately, see msvm_memory_pressure(); @lock. */
+	u64 pressure;
+	/** @pressure_at: When that was last brought up to date, jiffies; @lock. */
+	unsigned long pressure_at;
 };
 
 /**
@@ -133,6 +137,10 @@ struct msvm_block {
 	bool mapped;
 	/** @referenced: Mapped again since eviction last looked at it. */
 	bool referenced;
+	/** @prefetched: Its pages were moved along with others. */
+	bool prefetched;
+	/** @to_peer: Evicted to another device's memory if one has room. */
+	bool to_peer;
 	/** @free_link: Entry in &msvm_memory.freed. */
 	struct llist_node free_link;
 };
@@ -184,6 +192,7 @@ int msvm_memory_introduce(struct msvm_memory *memory,
 			  struct drm_msvm_device *dev);
 void msvm_memory_forget(struct msvm_memory *memory, struct drm_msvm_device *dev);
 bool msvm_memory_reach(struct msvm_memory *memory, struct device *dev);
+unsigned int msvm_memory_distance(struct msvm_memory *memory, struct device *dev);
 struct device *msvm_nodma_device(void);
 int msvm_memory_module_init(void);
 void msvm_memory_module_exit(void);
@@ -209,7 +218,7 @@ int msvm_block_fill(struct msvm_block *block,
 		    const struct drm_pagemap_migrate_details *details);
 void msvm_block_ready(struct msvm_block *block);
 void msvm_block_put(struct msvm_block *block);
-void msvm_block_touch(struct msvm_memory *memory, u64 offset, bool first);
+unsigned long msvm_block_touch(struct msvm_memory *memory, u64 offset, bool first);
 void msvm_memory_reap(struct msvm_memory *memory);
 
 /* msvm_evict.c */
@@ -217,6 +226,7 @@ int msvm_memory_evict_one(struct msvm_memory *memory, size_t *size);
 void msvm_memory_drain(struct msvm_memory *memory);
 void msvm_memory_idle_work(struct work_struct *work);
 void msvm_memory_idle(struct msvm_memory *memory);
+u64 msvm_memory_pressure(struct msvm_memory *memory);
 
 /* msvm_copy.c */
 extern const struct drm_pagemap_devmem_ops msvm_devmem_ops;
@@ -224,8 +234,12 @@ extern const struct drm_pagemap_devmem_ops msvm_devmem_ops;
 /* msvm_migrate.c */
 struct msvm_census;
 int msvm_migrate_range(struct drm_msvm_range *range,
-		       struct drm_pagemap *dpagemap, unsigned long focus);
+		       struct drm_pagemap *dpagemap, unsigned long focus,
+		       bool to_peer);
 int msvm_range_to_system(struct drm_msvm_range *range);
+struct msvm_window;
+int msvm_migrate_window(struct drm_msvm *msvm, struct drm_pagemap *dpagemap,
+			const struct msvm_window *window, unsigned long *start);
 
 /* msvm_residency.c */
 
@@ -248,54 +262,11 @@ struct msvm_census {
 bool msvm_all_in(struct mm_struct *mm, unsigned long start,
 		 unsigned long npages, struct msvm_memory *memory);
 int msvm_take_census(struct drm_msvm_range *range, struct msvm_census *census);
-
-/* msvm_place.c */
-
-/**
- * enum msvm_decision - What to do with a range that a device faulted in.
- * @MSVM_STAY: Map its pages where they are.
- * @MSVM_MOVE_HERE: Move them to the faulting device first.
- * @MSVM_MOVE_TO_SYSTEM: Move them to system memory first.
- */
-enum msvm_decision {
-	MSVM_STAY,
-	MSVM_MOVE_HERE,
-	MSVM_MOVE_TO_SYSTEM,
-};
-
-/**
- * enum msvm_reason - Why.
- * @MSVM_REASON_NO_MEMORY: The device has no memory for pages.
- * @MSVM_REASON_KIND: Memory of this kind can't be moved.
- * @MSVM_REASON_POLICY: The policy says so.
- * @MSVM_REASON_SHARED: Other devices have it mapped.
- * @MSVM_REASON_PINNED: It was moved too often lately.
- * @MSVM_REASON_HERE: It is there already.
- * @MSVM_REASON_PEER: It is in another device's memory, within reach.
- * @MSVM_REASON_FIRST_TOUCH: No device's memory has it yet.
- * @MSVM_REASON_FOLLOW: It follows the faults.
- * @MSVM_REASON_SEVERAL: It is in several devices' memory.
- * @MSVM_REASON_OUT_OF_REACH: It is in another device's memory, out of reach.
- */
-enum msvm_reason {
-	MSVM_REASON_NO_MEMORY,
-	MSVM_REASON_KIND,
-	MSVM_REASON_POLICY,
-	MSVM_REASON_SHARED,
-	MSVM_REASON_PINNED,
-	MSVM_REASON_HERE,
-	MSVM_REASON_PEER,
-	MSVM_REASON_FIRST_TOUCH,
-	MSVM_REASON_FOLLOW,
-	MSVM_REASON_SEVERAL,
-	MSVM_REASON_OUT_OF_REACH,
-};
-
-enum msvm_decision msvm_place(struct drm_msvm_range *range,
-			      struct drm_msvm_member *member,
-			      enum msvm_reason *reason);
-void msvm_place_moved(struct drm_msvm_range *range, unsigned long began);
-bool msvm_place_out_of_reach(struct drm_msvm_range *range,
-			     struct drm_msvm_member *member);
+bool msvm_census_of_runs(struct drm_msvm_range *range, struct msvm_census *census);
+int msvm_census_leaves(struct mm_struct *mm, unsigned long start,
+		       unsigned long npages, struct msvm_memory *memory,
+		       u32 *leaves);
+bool msvm_vma_limits(struct mm_struct *mm, unsigned long addr,
+		     unsigned long *start, unsigned long *end);
 
 #endif /* __MSVM_MEMORY_H__ */

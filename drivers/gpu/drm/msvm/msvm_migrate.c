@@ -18,6 +18,7 @@
 #include <drm/drm_device.h>
 #include <drm/drm_drv.h>
 
+#include "msvm_control.h"
 #include "msvm_internal.h"
 #include "msvm_memory.h"
 #include "msvm_trace.h"
@@ -30,6 +31,8 @@ static const unsigned long msvm_move_sizes[] = DRM_MSVM_CHUNK_SIZES;
  * @msvm: The address space; the caller has a reference to the mm's users.
  * @dpagemap: Where to.
  * @focus: Single pages are tried around this address only; ULONG_MAX: everywhere.
+ * @to_peer: See &msvm_block.to_peer.
+ * @hint: It is moved along with what is wanted: only where there is room.
  * @full: There was no room, in spite of waiting for some.
  * @moved: Bytes moved, or there already.
  * @left: Bytes that could not be moved.
@@ -39,6 +42,8 @@ struct msvm_move {
 	struct drm_msvm *msvm;
 	struct drm_pagemap *dpagemap;
 	unsigned long focus;
+	bool to_peer;
+	bool hint;
 	bool full;
 	unsigned long moved;
 	unsigned long left;
@@ -61,6 +66,7 @@ static int msvm_move_once(struct msvm_move *move, unsigned long start,
 	if (!drm_dev_enter(dpagemap->drm, &idx))
 		return -ENODEV;
 	block = msvm_block_alloc(dpagemap, mm, start, size,
+				 move->hint ? MSVM_ROOM_ONLY :
 				 move->full ? MSVM_ROOM_EVICT : MSVM_ROOM_WAIT);
 	if (IS_ERR(block)) {
 		err = PTR_ERR(block);
@@ -68,6 +74,8 @@ static int msvm_move_once(struct msvm_move *move, unsigned long start,
 		move->full |= err == -ENOSPC;
 		goto out;
 	}
+	block->to_peer = move->to_peer;
+	block->prefetched = move->hint;
 	err = mmap_read_lock_killable(mm);
 	if (err) {
 		/* It has no pages, so the second reference is ours to end. */
@@ -237,13 +245,15 @@ static int msvm_move(struct msvm_move *move, unsigned long start,
  * there is no room; -ENODEV, -EINTR, -ENOMEM.
  */
 int msvm_migrate_range(struct drm_msvm_range *range,
-		       struct drm_pagemap *dpagemap, unsigned long focus)
+		       struct drm_pagemap *dpagemap, unsigned long focus,
+		       bool to_peer)
 {
 	struct drm_msvm *msvm = msvm_range_context(range);
 	struct msvm_move move = {
 		.msvm = msvm,
 		.dpagemap = dpagemap,
 		.focus = focus,
+		.to_peer = to_peer,
 	};
 	int err;
 
@@ -281,6 +291,13 @@ int msvm_range_to_system(struct drm_msvm_range *range)
 	return err == -ETIME ? -EBUSY : err;
 }
 
+/* Is memory of a VMA ever moved? mmap_lock held. */
+static bool msvm_vma_movable(struct vm_area_struct *vma)
+{
+	return vma_is_anonymous(vma) && !is_vm_hugetlb_page(vma) &&
+	       !(vma->vm_flags & VM_SPECIAL);
+}
+
 /* Part of an interval in one VMA. */
 struct msvm_vma_part {
 	unsigned long start;
@@ -299,13 +316,83 @@ static bool msvm_next_part(struct mm_struct *mm, unsigned long start,
 	if (vma) {
 		part->start = max(start, vma->vm_start);
 		part->end = min(end, vma->vm_end);
-		part->movable = vma_is_anonymous(vma) &&
-				!is_vm_hugetlb_page(vma) &&
-				!(vma->vm_flags & VM_SPECIAL);
+		part->movable = msvm_vma_movable(vma);
 	}
 	mmap_read_unlock(mm);
 
 	return vma;
+}
+
+/*
+ * The part of [@start, @end) in the VMA of @addr. Context: sleeps; takes mmap_lock.
+ * Return: false: there is no VMA, or nothing in it is moved.
+ */
+bool msvm_vma_limits(struct mm_struct *mm, unsigned long addr,
+		     unsigned long *start, unsigned long *end)
+{
+	struct vm_area_struct *vma;
+	bool movable;
+
+	mmap_read_lock(mm);
+	vma = vma_lookup(mm, addr);
+	movable = vma && msvm_vma_movable(vma);
+	if (movable) {
+		*start = max(*start, vma->vm_start);
+		*end = min(*end, vma->vm_end);
+	}
+	mmap_read_unlock(mm);
+
+	return movable;
+}
+
+/*
+ * Move the next piece of a window, of at most 2 MiB, as far as it has memory that can
+ * be moved, is in no device's memory yet, and finds room without eviction. Context: as
+ * drm_msvm_migrate(). The caller has references to the mm's users and to the pagemap.
+ *
+ * Return: 0 and the address to go on from in @start; -ENODATA: there is no more;
+ * -ENODEV, -EINTR.
+ */
+int msvm_migrate_window(struct drm_msvm *msvm, struct drm_pagemap *dpagemap,
+			const struct msvm_window *window, unsigned long *start)
+{
+	struct msvm_move move = {
+		.msvm = msvm,
+		.dpagemap = dpagemap,
+		.to_peer = window->to_peer,
+		.hint = true,
+	};
+	unsigned long stop, from, to;
+	struct msvm_vma_part part;
+	u32 anywhere;
+	int err = 0;
+
+	if (*start >= window->end ||
+	    !msvm_next_part(msvm->mm, *start, window->end, &part))
+		return -ENODATA;
+	stop = min(ALIGN(part.start + 1, SZ_2M), part.end);
+	*start = stop;
+	if (!part.movable ||
+	    msvm_census_leaves(msvm->mm, part.start,
+			       PHYS_PFN(stop - part.start), NULL, &anywhere))
+		return 0;
+
+	/* Leaves that are nowhere else, as many as follow each other at once. */
+	for (from = part.start; from < stop && !err; from = to) {
+		bool skip = anywhere & BIT((from - part.start) / MSVM_TREE_LEAF);
+
+		to = from;
+		do {
+			to = min(to + MSVM_TREE_LEAF, stop);
+		} while (to < stop &&
+			 skip == !!(anywhere & BIT((to - part.start) /
+						   MSVM_TREE_LEAF)));
+		if (!skip)
+			err = msvm_move(&move, from, to);
+	}
+	msvm_stat_add(msvm, MSVM_STAT_PREFETCHED_PAGES,
+		      move.moved >> PAGE_SHIFT);
+	return err;
 }
 
 /* Must the move stop? */
@@ -323,12 +410,18 @@ static int msvm_migrate_to_device(struct drm_msvm_member *member, u64 start,
 				  u64 end, struct msvm_memory *memory)
 {
 	struct drm_msvm *msvm = member->msvm;
-	struct msvm_move move = { .msvm = msvm, .focus = ULONG_MAX };
+	struct msvm_policy *policy = msvm_claim_policy(msvm);
+	struct msvm_move move = {
+		.msvm = msvm,
+		.focus = ULONG_MAX,
+		.to_peer = policy->params.evict_to == MSVM_EVICT_TO_PEER,
+	};
 	struct msvm_vma_part part;
 	bool other = false, hole = false;
 	unsigned long stop;
 	int err = 0;
 
+	msvm_policy_put(policy);
 	move.dpagemap = msvm_pagemap_get(memory);
 	if (IS_ERR(move.dpagemap))
 		return PTR_ERR(move.dpagemap);

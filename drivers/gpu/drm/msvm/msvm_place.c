@@ -1,145 +1,251 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
- * Placement: where the memory of a range should be when a device faults in it.
- *
- * Memory goes to the device that touches it first, and stays there; others map
- * it where it is if they reach it. Whatever the policy, a range that was moved
- * too often lately is left alone for a while, in system memory if need be: all
- * devices and CPUs reach that, so each of them gets on.
+ * Placement: what the policy engine decided about a fault is carried out here, before
+ * the range is walked and mapped. That memory can't be moved is no error: it is mapped
+ * where it is, or brought to system memory, which is in everybody's reach.
  */
-#include <linux/jiffies.h>
+#include <linux/hrtimer.h>
+#include <linux/ktime.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
 
 #include <drm/drm_device.h>
 
+#include "msvm_control.h"
 #include "msvm_internal.h"
 #include "msvm_memory.h"
 #include "msvm_trace.h"
 
-/*
- * Moves in a row that make a range restless, and for how long it is then left
- * alone: nvidia-uvm's uvm_perf_thrashing_threshold and the default of its pin
- * time. Moves are in a row if each follows within so long. nvidia-uvm counts
- * faults in 500 us; but a move takes longer than a fault, and how long depends on
- * the machine: it does not pay if memory is moved again after a few times as long
- * as the move itself took. It counts as well when the memory was taken away in
- * between to make room.
- */
-#define MSVM_RESTLESS_MOVES	3
-#define MSVM_RESTLESS_WINDOW	msecs_to_jiffies(50)
-#define MSVM_RESTLESS_COST	8
-#define MSVM_PIN_TIME		msecs_to_jiffies(150)
-#define MSVM_PIN_COST		24
-
-/* Is the range left alone for now? */
-static bool msvm_place_pinned(struct drm_msvm_range *range)
-{
-	unsigned long pin = max(MSVM_PIN_TIME,
-				MSVM_PIN_COST * range->move_cost);
-
-	return range->moves >= MSVM_RESTLESS_MOVES &&
-	       time_before(jiffies, range->last_move + pin);
-}
-
-/* Remember that a range was moved, which began at @began. Range mutex held. */
-void msvm_place_moved(struct drm_msvm_range *range, unsigned long began)
-{
-	unsigned long window;
-
-	lockdep_assert_held(&range->lock);
-
-	range->move_cost = jiffies - began;
-	window = max(MSVM_RESTLESS_WINDOW,
-		     MSVM_RESTLESS_COST * range->move_cost);
-	if (time_after(jiffies, range->last_move + window))
-		range->moves = 0;
-	if (range->moves < MSVM_RESTLESS_MOVES &&
-	    ++range->moves == MSVM_RESTLESS_MOVES)
-		msvm_stat_inc(msvm_range_context(range), MSVM_STAT_PINS);
-	range->last_move = jiffies;
-}
-
-/* The decision for memory that is somewhere, and may be moved. */
-static enum msvm_decision msvm_place_movable(struct drm_msvm_range *range,
-					     struct drm_msvm_member *member,
-					     enum msvm_where where,
-					     enum msvm_reason *reason)
-{
-	struct msvm_census census;
-
-	if (msvm_take_census(range, &census)) {
-		/* The walk will find out what is wrong. */
-		*reason = MSVM_REASON_KIND;
-		return MSVM_STAY;
-	}
-	if (census.memory == member->dev->memory && !census.several &&
-	    !census.system && !census.none) {
-		*reason = MSVM_REASON_HERE;
-		return MSVM_STAY;
-	}
-	if (where == MSVM_WHERE_FOLLOW_FAULT) {
-		*reason = MSVM_REASON_FOLLOW;
-		return MSVM_MOVE_HERE;
-	}
-	/* It can't be mapped in two devices' memory, so it may as well be here. */
-	if (census.several) {
-		*reason = MSVM_REASON_SEVERAL;
-		return MSVM_MOVE_HERE;
-	}
-	if (census.memory && census.memory != member->dev->memory) {
-		*reason = MSVM_REASON_PEER;
-		return MSVM_STAY;
-	}
-	*reason = MSVM_REASON_FIRST_TOUCH;
-	return MSVM_MOVE_HERE;
-}
+static_assert(MSVM_POLICY_SLOTS == DRM_MSVM_MAX_MEMBERS);
+static_assert(MSVM_AT_SYSTEM >= DRM_MSVM_MAX_MEMBERS);
 
 /*
- * Decide what to do with a range in which @member faulted. Context: sleeps; range
- * mutex held; nobody else changes what is decided on, but the CPU side may.
+ * Whatever a policy says: one nap takes no less and no more, and a fault naps for so
+ * long in all. Then it is served where the memory is.
  */
-enum msvm_decision msvm_place(struct drm_msvm_range *range,
-			      struct drm_msvm_member *member,
-			      enum msvm_reason *reason)
+#define MSVM_NAP_LEAST		(20ULL * NSEC_PER_USEC)
+#define MSVM_NAP_MOST		(100ULL * NSEC_PER_MSEC)
+#define MSVM_NAPS_TIME		(2ULL * NSEC_PER_SEC)
+
+/* The second level of a range's history, if the decision asks for it: a hint. */
+static void msvm_place_remember(struct drm_msvm_range *range)
 {
-	struct drm_gpusvm_range_flags flags = {
-		.__flags = READ_ONCE(range->base.flags.__flags),
-	};
-	enum msvm_where where = msvm_claim_where(msvm_range_context(range));
-	enum msvm_decision decision = MSVM_STAY;
+	struct msvm_heat *heat = &range->heat;
 
-	lockdep_assert_held(&range->lock);
+	if (heat->thrash)
+		return;
+	heat->thrash = msvm_alloc(kzalloc_obj(*heat->thrash));
+	if (!heat->thrash)
+		return;
+	heat->thrash->nap_party = 0xff;
+	msvm_stat_bytes(msvm_range_context(range), sizeof(*heat->thrash));
+}
 
-	if (!member->dev->memory)
-		*reason = MSVM_REASON_NO_MEMORY;
-	else if (!flags.migrate_devmem)
-		*reason = MSVM_REASON_KIND;
-	else if (where == MSVM_WHERE_SYSTEM ||
-		 member->dev->flags & DRM_MSVM_DEVICE_EXPLICIT)
-		*reason = MSVM_REASON_POLICY;
-	else if (msvm_place_pinned(range))
-		*reason = MSVM_REASON_PINNED;
-	else if (!bitmap_empty(range->mapped, DRM_MSVM_MAX_MEMBERS) &&
-		 where != MSVM_WHERE_FOLLOW_FAULT)
-		*reason = MSVM_REASON_SHARED;
+/* Is a range pinned, as far as its history says? */
+static bool msvm_place_pinned(struct drm_msvm_range *range, u64 now)
+{
+	struct msvm_thrash *thrash = range->heat.thrash;
+
+	return thrash && thrash->pin_until > now;
+}
+
+/* Make it visible when a range is pinned, and when somebody finds it no longer is. */
+static void msvm_place_note_pin(struct drm_msvm_range *range,
+				const struct msvm_view *view)
+{
+	struct drm_msvm *msvm = msvm_range_context(range);
+	bool pinned = msvm_place_pinned(range, view->now);
+
+	if (pinned == range->pinned)
+		return;
+	range->pinned = pinned;
+	msvm_stat_inc(msvm, pinned ? MSVM_STAT_PINS : MSVM_STAT_UNPINS);
+	if (pinned)
+		trace_msvm_pin(msvm->id, view->start, view->end,
+			       range->heat.thrash->pinned_at,
+			       range->heat.thrash->pin_until);
 	else
-		decision = msvm_place_movable(range, member, where, reason);
+		trace_msvm_unpin(msvm->id, view->start, view->end);
+}
 
-	return decision;
+/* What was decided becomes history, and is made visible. Range mutex held. */
+static void msvm_place_note(struct msvm_fault *fault,
+			    struct drm_msvm_range *range,
+			    const struct msvm_view *view)
+{
+	const struct msvm_decision *decision = &fault->decision;
+	struct drm_msvm_member *member = fault->member;
+	struct drm_msvm *msvm = member->msvm;
+
+	trace_msvm_place(msvm->id, member->slot, fault->addr, fault->policy,
+			 decision);
+	/* A pin that is over, even if another one begins. */
+	msvm_place_note_pin(range, view);
+	if (decision->alloc_thrash)
+		msvm_place_remember(range);
+	msvm_heat_apply(&fault->policy->params, &range->heat, view->now,
+			view->slots[view->slot].first, decision);
+	msvm_place_note_pin(range, view);
+	if (decision->action == MSVM_THROTTLE) {
+		msvm_stat_inc(msvm, MSVM_STAT_THROTTLES);
+		trace_msvm_throttle(msvm->id, member->slot, fault->addr,
+				    decision->delay);
+	}
+}
+
+/* Has a fault waited for long enough, as far as we are concerned? */
+static bool msvm_place_napped(struct msvm_fault *fault, u64 now)
+{
+	return fault->napping && now - fault->nap_began > MSVM_NAPS_TIME;
+}
+
+/*
+ * The pagemap of the device that memory is to go to, which may be another member's, and
+ * that one may be leaving: it keeps the pagemap, not the member. Context: read section
+ * of &drm_msvm.srcu. Return: with a reference, or NULL.
+ */
+static struct drm_pagemap *msvm_place_target(struct drm_msvm *msvm, u8 slot)
+{
+	struct drm_msvm_member *member;
+
+	if (slot >= DRM_MSVM_MAX_MEMBERS)
+		return NULL;
+	member = msvm_member_of(msvm, slot);
+	return member && member->dpagemap ? drm_pagemap_get(member->dpagemap) :
+					    NULL;
+}
+
+/* Remember that a range was moved. @began: when. Range mutex held. */
+void msvm_place_moved(struct msvm_fault *fault, struct drm_msvm_range *range,
+		      u64 began, u8 party)
+{
+	u64 now = ktime_get_ns();
+
+	lockdep_assert_held(&range->lock);
+
+	msvm_heat_moved(&fault->policy->params, &range->heat, now, now - began,
+			party);
+	/* The invalidations by which it was moved do not count. */
+	WRITE_ONCE(range->taken, 0);
+}
+
+/* Move a range as decided. Return: 0 whatever came of it, or -EINTR. */
+static int msvm_place_move(struct msvm_fault *fault, struct drm_msvm_range *range,
+			   struct drm_pagemap *dpagemap)
+{
+	bool to_peer = fault->policy->params.evict_to == MSVM_EVICT_TO_PEER;
+	u8 to = fault->decision.to;
+	u64 began = ktime_get_ns();
+	int err;
+
+	if (to == MSVM_AT_SYSTEM)
+		err = msvm_range_to_system(range);
+	else if (dpagemap)
+		err = msvm_migrate_range(range, dpagemap, fault->addr, to_peer);
+	else
+		return 0;
+	if (!err) {
+		msvm_place_moved(fault, range, began, to);
+		msvm_prefetch_moved(fault, range);
+	}
+	return err == -EINTR ? err : 0;
+}
+
+/*
+ * Decide on a fault, and put the memory where it is to be. Context: sleeps; range mutex
+ * held, neither mmap_lock nor the notifier lock.
+ *
+ * Return: 0: serve the fault; -EACCES: it is refused; -EBUSY: it is to wait, see
+ * msvm_place_nap(); -EINTR.
+ */
+int msvm_place(struct msvm_fault *fault, struct drm_msvm_range *range)
+{
+	struct msvm_decision *decision = &fault->decision;
+	struct drm_msvm *msvm = fault->member->msvm;
+	struct drm_pagemap *dpagemap = NULL;
+	struct msvm_known *known;
+	int idx, err = 0;
+
+	lockdep_assert_held(&range->lock);
+
+	if (fault->stay)
+		return 0;
+	known = msvm_view_take(fault, range);
+	if (!known)
+		/* No memory for a view: it is mapped where it is, or refused. */
+		return fault->attrs.no_access & BIT_ULL(fault->member->slot) ?
+		       -EACCES : 0;
+
+	idx = srcu_read_lock(&msvm->srcu);
+	msvm_decide(&fault->policy->params, &known->view, decision);
+	if (decision->action == MSVM_THROTTLE &&
+	    msvm_place_napped(fault, known->view.now))
+		decision->action = MSVM_STAY;
+	if (decision->action == MSVM_MOVE)
+		dpagemap = msvm_place_target(msvm, decision->to);
+	srcu_read_unlock(&msvm->srcu, idx);
+
+	msvm_place_note(fault, range, &known->view);
+	kfree(known);
+
+	switch (decision->action) {
+	case MSVM_STAY:
+		break;
+	case MSVM_MOVE:
+		err = msvm_place_move(fault, range, dpagemap);
+		break;
+	case MSVM_THROTTLE:
+		err = -EBUSY;
+		break;
+	case MSVM_REFUSE:
+		err = -EACCES;
+		break;
+	}
+	drm_pagemap_put(dpagemap);
+	return err;
+}
+
+/*
+ * Wait as decided. Context: sleeps; no lock of the library held, and of a fault worker
+ * no range either. The caller has a reference to the mm's users, so a process that
+ * ends takes that much longer to give its memory back. Return: 0 or -EINTR.
+ */
+int msvm_place_nap(struct msvm_fault *fault)
+{
+	ktime_t delay = ns_to_ktime(clamp(fault->decision.delay, MSVM_NAP_LEAST,
+					  MSVM_NAP_MOST));
+
+	if (!fault->napping)
+		fault->nap_began = ktime_get_ns();
+	fault->napping = true;
+	if (fault->worker)
+		msvm_worker_yield(fault->worker);
+	set_current_state(TASK_KILLABLE);
+	if (!fatal_signal_pending(current))
+		schedule_hrtimeout(&delay, HRTIMER_MODE_REL);
+	__set_current_state(TASK_RUNNING);
+
+	return fatal_signal_pending(current) ? -EINTR : 0;
 }
 
 /*
  * Is the memory of a walked range in another device's memory that @member can't
- * reach? Context: sleeps; range mutex held.
+ * reach, or is not to? Context: sleeps; range mutex held.
  */
 bool msvm_place_out_of_reach(struct drm_msvm_range *range,
-			     struct drm_msvm_member *member)
+			     struct drm_msvm_member *member,
+			     enum msvm_peer_access peers)
 {
 	struct drm_gpusvm *gpusvm = range->base.gpusvm;
 	struct drm_pagemap *dpagemap = NULL;
+	struct msvm_memory *memory;
 	bool reach;
 
 	lockdep_assert_held(&range->lock);
 
+	/* A hint: whoever commits sees under the lock whether the walk is valid. */
+	if (!READ_ONCE(range->dpagemap))
+		return false;
 	drm_gpusvm_notifier_lock(gpusvm);
 	if (range->runs_valid)
 		dpagemap = drm_pagemap_get(range->dpagemap);
@@ -147,8 +253,10 @@ bool msvm_place_out_of_reach(struct drm_msvm_range *range,
 	if (!dpagemap)
 		return false;
 
-	reach = msvm_memory_reach(to_msvm_pagemap(dpagemap)->memory,
-				  member->dev->drm->dev);
+	memory = to_msvm_pagemap(dpagemap)->memory;
+	reach = memory == member->dev->memory ||
+		(peers != MSVM_PEER_OFF &&
+		 msvm_memory_reach(memory, member->dev->drm->dev));
 	drm_pagemap_put(dpagemap);
 
 	return !reach;

@@ -105,5 +105,6 @@ void msvm_pool_kick(struct msvm_fault_pool *pool);
 void msvm_pool_cancel(struct msvm_fault_pool *pool,
 		      struct drm_msvm_member *member, void *data);
 bool msvm_worker_claim(struct msvm_fault_worker *worker, u64 start, u64 end);
+void msvm_worker_yield(struct msvm_fault_worker *worker);
 
 #endif /* __MSVM_QUEUE_H__ */

@@ -7,6 +7,7 @@
  * because a range costs memory only for the devices that use it: entries are
  * appended when a slot first maps and reused after a member left.
  */
+#include <linux/jiffies.h>
 #include <linux/minmax.h>
 #include <linux/slab.h>
 
@@ -35,6 +36,7 @@ void msvm_range_init(struct drm_msvm_range *range)
 	range->pages = range->inline_pages;
 	range->entries = range->inline_entries;
 	range->cap_slots = MSVM_INLINE_SLOTS;
+	msvm_heat_forget(&range->heat);
 }
 
 /* drm_gpusvm_ops.range_alloc. Context: sleeps, shard lock held. */
@@ -83,6 +85,9 @@ void msvm_range_fini(struct drm_msvm_range *range)
 		kfree(range->pages);
 	}
 	kvfree(range->runs);
+	if (range->heat.thrash)
+		bytes += sizeof(*range->heat.thrash);
+	kfree(range->heat.thrash);
 	mutex_destroy(&range->lock);
 	msvm_stat_bytes(msvm_range_context(range), -bytes);
 }
@@ -325,6 +330,9 @@ int msvm_range_add_slot(struct drm_msvm_range *range,
 	range->entries[idx].slot = member->slot;
 	range->entries[idx].read_only = false;
 	range->entries[idx].cap = 0;
+	/* The fault that it is made for. */
+	range->entries[idx].faults = 1;
+	range->entries[idx].since = jiffies;
 	up_write(&gpusvm->notifier_lock);
 
 	return idx;

@@ -84,6 +84,45 @@ int msvm_take_census(struct drm_msvm_range *range, struct msvm_census *census)
 	return err;
 }
 
+/*
+ * The same from the last walk, if it is still valid: no page table is read. Context:
+ * range mutex held, not the notifier lock. Return: whether it is.
+ */
+bool msvm_census_of_runs(struct drm_msvm_range *range, struct msvm_census *census)
+{
+	struct drm_gpusvm *gpusvm = range->base.gpusvm;
+	bool valid;
+	u32 i;
+
+	lockdep_assert_held(&range->lock);
+
+	*census = (struct msvm_census) {};
+	/* A hint only, so that the lock is not taken for nothing. */
+	if (!READ_ONCE(range->runs_valid))
+		return false;
+	drm_gpusvm_notifier_lock(gpusvm);
+	valid = range->runs_valid;
+	if (valid && !range->dpagemap) {
+		census->system = msvm_range_npages(range);
+	} else if (valid) {
+		struct msvm_pagemap *pagemap = to_msvm_pagemap(range->dpagemap);
+
+		/* Device memory of a range that was walked is all of one device. */
+		census->memory = pagemap->memory;
+		for (i = 0; i < range->nr_runs; i++) {
+			u64 run = range->runs[i];
+
+			if (msvm_pagemap_of_pfn(msvm_run_pfn(run)) == pagemap)
+				census->device += BIT(msvm_run_order(run));
+			else
+				census->system += BIT(msvm_run_order(run));
+		}
+	}
+	drm_gpusvm_notifier_unlock(gpusvm);
+
+	return valid;
+}
+
 /* What a snapshot needs; that something changes meanwhile is none of our business. */
 static bool msvm_residency_invalidate(struct mmu_interval_notifier *notifier,
 				      const struct mmu_notifier_range *range,
@@ -136,6 +175,39 @@ bool msvm_all_in(struct mm_struct *mm, unsigned long start,
 
 	return census.device == npages && !census.several &&
 	       census.memory == memory;
+}
+
+/*
+ * Which of the leaves of at most a block have pages in a memory, or with NULL in any
+ * device's? One bit a leaf from @start on. Context: as msvm_all_in(). Return: 0,
+ * -ENOMEM, -EBUSY, -EFAULT.
+ */
+int msvm_census_leaves(struct mm_struct *mm, unsigned long start,
+		       unsigned long npages, struct msvm_memory *memory,
+		       u32 *leaves)
+{
+	const unsigned long leaf = MSVM_TREE_LEAF >> PAGE_SHIFT;
+	struct msvm_pagemap *pagemap;
+	unsigned long *pfns, i;
+	int err;
+
+	*leaves = 0;
+	pfns = msvm_alloc(kvcalloc(npages, sizeof(*pfns), GFP_KERNEL));
+	if (!pfns)
+		return -ENOMEM;
+	err = msvm_snapshot_mm(mm, start, npages, pfns);
+	rcu_read_lock();
+	for (i = 0; !err && i < npages; i++) {
+		if (!(pfns[i] & HMM_PFN_VALID))
+			continue;
+		pagemap = msvm_pagemap_of_pfn(pfns[i] & ~HMM_PFN_FLAGS);
+		if (pagemap && (!memory || pagemap->memory == memory))
+			*leaves |= BIT(i / leaf);
+	}
+	rcu_read_unlock();
+	kvfree(pfns);
+
+	return err;
 }
 
 static u32 msvm_where(unsigned long pfn)

@@ -57,8 +57,20 @@ enum msvm_stat {
 	MSVM_STAT_QUIESCES,
 	/* Times that they were started again. */
 	MSVM_STAT_RESUMES,
+	/* Faults told to wait since the range is moved back and forth. */
+	MSVM_STAT_THROTTLES,
 	/* Ranges left alone for a while since they were moved too often. */
 	MSVM_STAT_PINS,
+	/* Ranges found no longer to be left alone. */
+	MSVM_STAT_UNPINS,
+	/* Mappings made for others than the member that faulted. */
+	MSVM_STAT_EAGER_MAPS,
+	/* Pages moved along with what faulted. */
+	MSVM_STAT_PREFETCHED_PAGES,
+	/* Those of them in blocks that some device mapped. */
+	MSVM_STAT_PREFETCH_USED,
+	/* Evicted or taken by a CPU, found at a fault: moves nobody decided. */
+	MSVM_STAT_TAKEN,
 	/* Times a fault started over because the CPU side changed. */
 	MSVM_STAT_RETRIES,
 	/* Faults that failed, by errno. */

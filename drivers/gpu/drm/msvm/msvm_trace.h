@@ -14,29 +14,23 @@
 
 #include <drm/drm_msvm.h>
 
+#include "msvm_control.h"
 #include "msvm_memory.h"
 
 TRACE_DEFINE_ENUM(DRM_MSVM_ACCESS_READ);
 TRACE_DEFINE_ENUM(DRM_MSVM_ACCESS_WRITE);
 TRACE_DEFINE_ENUM(DRM_MSVM_ACCESS_ATOMIC);
 
-#define show_msvm_decision(decision) __print_symbolic(decision, \
-	{ MSVM_STAY, "stay" }, \
-	{ MSVM_MOVE_HERE, "move-here" }, \
-	{ MSVM_MOVE_TO_SYSTEM, "move-to-system" })
+TRACE_DEFINE_ENUM(MSVM_STAY);
+TRACE_DEFINE_ENUM(MSVM_MOVE);
+TRACE_DEFINE_ENUM(MSVM_THROTTLE);
+TRACE_DEFINE_ENUM(MSVM_REFUSE);
 
-#define show_msvm_reason(reason) __print_symbolic(reason, \
-	{ MSVM_REASON_NO_MEMORY, "no-memory" }, \
-	{ MSVM_REASON_KIND, "kind" }, \
-	{ MSVM_REASON_POLICY, "policy" }, \
-	{ MSVM_REASON_SHARED, "shared" }, \
-	{ MSVM_REASON_PINNED, "pinned" }, \
-	{ MSVM_REASON_HERE, "here" }, \
-	{ MSVM_REASON_PEER, "peer" }, \
-	{ MSVM_REASON_FIRST_TOUCH, "first-touch" }, \
-	{ MSVM_REASON_FOLLOW, "follow" }, \
-	{ MSVM_REASON_SEVERAL, "several" }, \
-	{ MSVM_REASON_OUT_OF_REACH, "out-of-reach" })
+#define show_msvm_action(action) __print_symbolic(action, \
+	{ MSVM_STAY, "stay" }, \
+	{ MSVM_MOVE, "move" }, \
+	{ MSVM_THROTTLE, "throttle" }, \
+	{ MSVM_REFUSE, "refuse" })
 
 #define show_msvm_access(access) \
 	__print_symbolic(access, \
@@ -282,27 +276,109 @@ TRACE_EVENT(msvm_evict,
 		  __entry->offset, __entry->size, __entry->ret)
 );
 
+/*
+ * Names and not numbers of placement and reason: they come from the engine, and are all
+ * of the policy that the event names. "to" is where it goes or stays: a slot, 64 for
+ * system memory, or more for several places.
+ */
 TRACE_EVENT(msvm_place,
-	TP_PROTO(u32 ctx, u32 slot, u64 addr, u32 decision, u32 reason),
-	TP_ARGS(ctx, slot, addr, decision, reason),
+	TP_PROTO(u32 ctx, u32 slot, u64 addr, const struct msvm_policy *policy,
+		 const struct msvm_decision *decision),
+	TP_ARGS(ctx, slot, addr, policy, decision),
 	TP_STRUCT__entry(
 		__field(u32, ctx)
 		__field(u32, slot)
 		__field(u64, addr)
-		__field(u32, decision)
-		__field(u32, reason)
+		__field(u64, serial)
+		__string(policy, policy->name)
+		__string(placement,
+			 msvm_placement_names[policy->params.placement])
+		__field(u32, action)
+		__field(u32, to)
+		__string(reason, msvm_reason_names[decision->reason])
+		__field(u64, map_for)
+		__field(u64, window_start)
+		__field(u64, window_end)
 	),
 	TP_fast_assign(
 		__entry->ctx = ctx;
 		__entry->slot = slot;
 		__entry->addr = addr;
-		__entry->decision = decision;
-		__entry->reason = reason;
+		__entry->serial = policy->serial;
+		__assign_str(policy);
+		__assign_str(placement);
+		__entry->action = decision->action;
+		__entry->to = decision->to;
+		__assign_str(reason);
+		__entry->map_for = decision->map_for;
+		__entry->window_start = decision->window_start;
+		__entry->window_end = decision->window_end;
 	),
-	TP_printk("ctx=%u slot=%u addr=%#llx decision=%s reason=%s",
-		  __entry->ctx, __entry->slot, __entry->addr,
-		  show_msvm_decision(__entry->decision),
-		  show_msvm_reason(__entry->reason))
+	TP_printk("ctx=%u slot=%u addr=%#llx serial=%llu policy=%s placement=%s action=%s to=%u reason=%s map_for=%#llx window=%#llx-%#llx",
+		  __entry->ctx, __entry->slot, __entry->addr, __entry->serial,
+		  __get_str(policy), __get_str(placement),
+		  show_msvm_action(__entry->action), __entry->to,
+		  __get_str(reason), __entry->map_for, __entry->window_start,
+		  __entry->window_end)
+);
+
+TRACE_EVENT(msvm_throttle,
+	TP_PROTO(u32 ctx, u32 slot, u64 addr, u64 delay),
+	TP_ARGS(ctx, slot, addr, delay),
+	TP_STRUCT__entry(
+		__field(u32, ctx)
+		__field(u32, slot)
+		__field(u64, addr)
+		__field(u64, delay)
+	),
+	TP_fast_assign(
+		__entry->ctx = ctx;
+		__entry->slot = slot;
+		__entry->addr = addr;
+		__entry->delay = delay;
+	),
+	TP_printk("ctx=%u slot=%u addr=%#llx delay=%llu", __entry->ctx,
+		  __entry->slot, __entry->addr, __entry->delay)
+);
+
+/* "at" is a slot, or 64 for system memory; "until" is in ns, ~0: for good. */
+TRACE_EVENT(msvm_pin,
+	TP_PROTO(u32 ctx, u64 start, u64 end, u32 at, u64 until),
+	TP_ARGS(ctx, start, end, at, until),
+	TP_STRUCT__entry(
+		__field(u32, ctx)
+		__field(u64, start)
+		__field(u64, end)
+		__field(u32, at)
+		__field(u64, until)
+	),
+	TP_fast_assign(
+		__entry->ctx = ctx;
+		__entry->start = start;
+		__entry->end = end;
+		__entry->at = at;
+		__entry->until = until;
+	),
+	TP_printk("ctx=%u start=%#llx end=%#llx at=%u until=%llu", __entry->ctx,
+		  __entry->start, __entry->end, __entry->at, __entry->until)
+);
+
+/* Noticed by the first fault after the time was over. */
+TRACE_EVENT(msvm_unpin,
+	TP_PROTO(u32 ctx, u64 start, u64 end),
+	TP_ARGS(ctx, start, end),
+	TP_STRUCT__entry(
+		__field(u32, ctx)
+		__field(u64, start)
+		__field(u64, end)
+	),
+	TP_fast_assign(
+		__entry->ctx = ctx;
+		__entry->start = start;
+		__entry->end = end;
+	),
+	TP_printk("ctx=%u start=%#llx end=%#llx", __entry->ctx, __entry->start,
+		  __entry->end)
 );
 
 DECLARE_EVENT_CLASS(msvm_userptr,

@@ -7,6 +7,7 @@
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
 
+#include "msvm_control.h"
 #include "msvm_internal.h"
 #include "msvm_memory.h"
 #include "msvm_trace.h"
@@ -128,6 +129,8 @@ static int msvm_userptr_walk(struct msvm_userptr_job *job)
 {
 	struct drm_msvm_userptr *userptr = job->userptr;
 	struct drm_msvm_range *range = &userptr->range;
+	enum msvm_peer_access peers;
+	struct msvm_policy *policy;
 	bool write = false;
 	unsigned int i;
 	int err;
@@ -158,9 +161,13 @@ static int msvm_userptr_walk(struct msvm_userptr_job *job)
 		    READ_ONCE(range->dpagemap))
 			return msvm_userptr_to_system(job);
 	}
+	policy = msvm_claim_policy(msvm_range_context(range));
+	peers = policy->params.peer_access;
+	msvm_policy_put(policy);
 	for (i = 0; i < job->nr; i++)
 		if (msvm_userptr_wanted(job, i) &&
-		    msvm_place_out_of_reach(range, job->bindings[i]->member))
+		    msvm_place_out_of_reach(range, job->bindings[i]->member,
+					    peers))
 			return msvm_userptr_to_system(job);
 	return 0;
 }

@@ -278,6 +278,33 @@ bool msvm_worker_claim(struct msvm_fault_worker *worker, u64 start, u64 end)
 	return !msvm_worker_stronger(worker);
 }
 
+/*
+ * The fault being served is to wait a little, and with it those of the same member:
+ * faults of others in its range may not have to. Context: in the service of a fault, no
+ * lock of the library held.
+ */
+void msvm_worker_yield(struct msvm_fault_worker *worker)
+{
+	struct msvm_fault_pool *pool = worker->pool;
+	struct drm_msvm_fault *fault, *next;
+	struct drm_msvm_member *member;
+
+	guard(spinlock)(&pool->lock);
+
+	member = list_first_entry(&worker->current_faults, struct drm_msvm_fault,
+				  link)->member;
+	worker->start = 0;
+	worker->end = 0;
+	list_for_each_entry_safe(fault, next, &worker->batch, link) {
+		if (fault->member == member)
+			continue;
+		list_del(&fault->link);
+		msvm_pool_add(pool, to_entry(fault));
+	}
+	if (!list_empty(&pool->fifo))
+		msvm_pool_kick(pool);
+}
+
 /* What was served is over, or must be served again. */
 static void msvm_worker_finish(struct msvm_fault_worker *worker, int err)
 {
