@@ -69,6 +69,8 @@ enum drm_msvm_access {
  *	addresses and nothing on their alignment or on CPU folios.
  * @nents: Number of entries in @addrs.
  * @writable: The device may write; otherwise PTEs must forbid it.
+ * @no_atomics: Atomic operations of the device must fault, on devices that can tell
+ *	them from other accesses; by %DRM_MSVM_ATOMICS_NONE.
  *
  * Valid only during the call it is passed to: a driver copies addresses into
  * PTEs and keeps neither the structure nor a pointer into it.
@@ -79,6 +81,7 @@ struct drm_msvm_mapping {
 	const struct drm_pagemap_addr *addrs;
 	unsigned long nents;
 	bool writable;
+	bool no_atomics;
 };
 
 /**
@@ -210,6 +213,12 @@ struct drm_msvm_ops {
  * The device maps memory where it is; only drm_msvm_migrate() moves some to it.
  */
 #define DRM_MSVM_DEVICE_EXPLICIT	BIT(2)
+
+/**
+ * DRM_MSVM_DEVICE_NO_SYSTEM_ATOMICS - The device's atomic operations are not atomic
+ * with those of CPUs and of other devices.
+ */
+#define DRM_MSVM_DEVICE_NO_SYSTEM_ATOMICS	BIT(3)
 
 /**
  * struct drm_msvm_device - A registered GPU, embedded in the driver's device.

@@ -27,6 +27,8 @@ extern "C" {
 #define DRM_VSVM_UNBIND		0x09
 #define DRM_VSVM_RESIDENCY	0x0a
 #define DRM_VSVM_MEMORY		0x0b
+#define DRM_VSVM_SET_ATTR	0x0c
+#define DRM_VSVM_GET_ATTR	0x0d
 
 #define DRM_IOCTL_VSVM_QUERY \
 	DRM_IOWR(DRM_COMMAND_BASE + DRM_VSVM_QUERY, struct drm_vsvm_query)
@@ -53,6 +55,10 @@ extern "C" {
 	DRM_IOW(DRM_COMMAND_BASE + DRM_VSVM_RESIDENCY, struct drm_vsvm_residency)
 #define DRM_IOCTL_VSVM_MEMORY \
 	DRM_IOWR(DRM_COMMAND_BASE + DRM_VSVM_MEMORY, struct drm_vsvm_memory)
+#define DRM_IOCTL_VSVM_SET_ATTR \
+	DRM_IOW(DRM_COMMAND_BASE + DRM_VSVM_SET_ATTR, struct drm_vsvm_set_attr)
+#define DRM_IOCTL_VSVM_GET_ATTR \
+	DRM_IOWR(DRM_COMMAND_BASE + DRM_VSVM_GET_ATTR, struct drm_vsvm_get_attr)
 
 /* Values of &drm_vsvm_query.param */
 #define DRM_VSVM_PARAM_NUM_ENGINES	0 /* engines of this GPU, numbered from 0 */
@@ -467,6 +473,147 @@ struct drm_vsvm_memory {
 	__u64 moved_peer;
 	__u64 evictions;
 	__u64 second_chances;
+};
+
+/*
+ * Values of &drm_vsvm_attr.type, with what &drm_vsvm_attr.value can be. What they
+ * mean is told in Documentation/gpu/drm-msvm-attributes.rst.
+ */
+/* DRM_VSVM_WHERE_*: nothing is said, system memory, or a GPU's */
+#define DRM_VSVM_ATTR_PREFERRED_LOCATION	0
+/* 1: the VM is to have it mapped wherever it is; 0: no longer */
+#define DRM_VSVM_ATTR_ACCESSED_BY		1
+/* 1: the VM may not access it; 0: it may again */
+#define DRM_VSVM_ATTR_NO_ACCESS			2
+/* 1: it is mostly read; 0: it is not */
+#define DRM_VSVM_ATTR_READ_MOSTLY		3
+/* log2 of the size of pieces that are moved: 12, 16, 21; 0: as the policy says */
+#define DRM_VSVM_ATTR_GRANULARITY		4
+/* DRM_VSVM_ATOMICS_* */
+#define DRM_VSVM_ATTR_ATOMICS			5
+/* DRM_VSVM_PREFETCH_* */
+#define DRM_VSVM_ATTR_PREFETCH			6
+
+#define DRM_VSVM_ATOMICS_DEFAULT	0 /* nothing is said */
+#define DRM_VSVM_ATOMICS_NONE		1 /* atomics of GPUs fail */
+#define DRM_VSVM_ATOMICS_DEVICE		2 /* atomic with other work of the GPU */
+#define DRM_VSVM_ATOMICS_SYSTEM		3 /* atomic with CPUs and all GPUs */
+
+#define DRM_VSVM_PREFETCH_DEFAULT	0 /* as the policy says */
+#define DRM_VSVM_PREFETCH_NONE		1
+#define DRM_VSVM_PREFETCH_BLOCK		2 /* the block of 2 MiB */
+#define DRM_VSVM_PREFETCH_TREE		3 /* what of it is dense */
+
+/* &drm_vsvm_attr.fd: the file that the call is made on */
+#define DRM_VSVM_ATTR_THIS_FILE		(-1)
+
+/**
+ * struct drm_vsvm_attr - A change of attributes.
+ * @type: One of DRM_VSVM_ATTR_*.
+ * @value: The value.
+ * @fd: For ACCESSED_BY and NO_ACCESS: the file that the VM was made in, or
+ *	DRM_VSVM_ATTR_THIS_FILE; otherwise 0.
+ * @vm_id: For ACCESSED_BY and NO_ACCESS: handle of the VM; otherwise 0.
+ */
+struct drm_vsvm_attr {
+	__u32 type;
+	__u32 value;
+	__s32 fd;
+	__u32 vm_id;
+};
+
+/**
+ * struct drm_vsvm_set_attr - Say something about memory.
+ * @vm_id: Handle of a VM of layout msvm.
+ * @flags: Must be zero.
+ * @start: First address, page aligned.
+ * @len: Bytes, page aligned.
+ * @attrs: User pointer to an array of struct drm_vsvm_attr. They are set in this
+ *	order, all or none; what is not named stays as it is. Each once, but those
+ *	with a VM any number of times.
+ * @num_attrs: Number of @attrs, 1 to 16.
+ * @pad: Must be zero.
+ *
+ * Counts for all VMs of the process, of all GPUs, until it is set otherwise or the
+ * memory is unmapped. When the call returns, what a VM may not access it can't any
+ * more. Memory is moved by later faults only.
+ *
+ * EINVAL: bad interval, flags, pad, type, value, unused field not zero, number of
+ * attributes, one of them twice, more than 8 VMs; a VM both in ACCESSED_BY and in
+ * NO_ACCESS. EFAULT: no memory in part of the interval, or @attrs not readable.
+ * EOPNOTSUPP: what can't be done: READ_MOSTLY with a preferred GPU or with
+ * DRM_VSVM_ATOMICS_DEVICE; DRM_VSVM_ATOMICS_SYSTEM on a GPU without such atomics; a
+ * preferred GPU, DRM_VSVM_ATOMICS_DEVICE, a granularity or a prefetch other than
+ * none for memory that is not moved, such as files; a GPU whose faults move nothing;
+ * or a VM of another layout. ENXIO: no such GPU, or it has no memory. ENOENT: no such
+ * VM. EBADF: a file that is not one of vsvm's. EPERM: the caller's mm is not that of
+ * a VM. EINTR, ENODEV, ENOMEM. Nothing is changed then.
+ */
+struct drm_vsvm_set_attr {
+	__u32 vm_id;
+	__u32 flags;
+	__u64 start;
+	__u64 len;
+	__u64 attrs;
+	__u32 num_attrs;
+	__u32 pad;
+};
+
+/**
+ * struct drm_vsvm_attr_interval - Attributes of an interval.
+ * @start: First address.
+ * @len: Bytes.
+ * @accessed_by: Bit i: ACCESSED_BY of the i-th VM that was asked about.
+ * @no_access: Likewise, NO_ACCESS.
+ * @preferred_location: DRM_VSVM_WHERE_*.
+ * @read_mostly: 0 or 1.
+ * @granularity: 0, 12, 16 or 21.
+ * @atomics: DRM_VSVM_ATOMICS_*.
+ * @prefetch: DRM_VSVM_PREFETCH_*.
+ * @pad: Zero.
+ */
+struct drm_vsvm_attr_interval {
+	__u64 start;
+	__u64 len;
+	__u64 accessed_by;
+	__u64 no_access;
+	__u32 preferred_location;
+	__u32 read_mostly;
+	__u32 granularity;
+	__u32 atomics;
+	__u32 prefetch;
+	__u32 pad;
+};
+
+/**
+ * struct drm_vsvm_get_attr - Ask what was said about memory.
+ * @vm_id: Handle of a VM of layout msvm.
+ * @flags: Must be zero.
+ * @start: First address, page aligned.
+ * @len: Bytes, page aligned.
+ * @vms: User pointer to an array of struct drm_vsvm_bind_other: VMs to ask about,
+ *	with DRM_VSVM_ATTR_THIS_FILE as a file if so wanted; 0 if there are none.
+ * @intervals: User pointer to an array of struct drm_vsvm_attr_interval.
+ * @num_vms: Number of @vms, at most 8.
+ * @num_intervals: Room in @intervals, 1 or more; returned: how many were filled in, at
+ *	most 256.
+ *
+ * They follow each other from @start on. If the last one ends before @start + @len,
+ * the rest is to be asked for from there. No memory has no attributes.
+ *
+ * EINVAL: bad interval, flags, number of VMs, no room. EFAULT: @vms not readable or
+ * @intervals not writable. EOPNOTSUPP: a VM of another layout. ENOENT, EBADF, EPERM,
+ * EINTR, ENODEV, ENOMEM: as above.
+ */
+struct drm_vsvm_get_attr {
+	__u32 vm_id;
+	__u32 flags;
+	__u64 start;
+	__u64 len;
+	__u64 vms;
+	__u64 intervals;
+	__u32 num_vms;
+	__u32 num_intervals;
 };
 
 #if defined(__cplusplus)

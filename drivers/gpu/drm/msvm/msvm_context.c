@@ -110,6 +110,7 @@ static void msvm_context_destroy(struct kref *ref)
 		msvm_shard_destroy(shard);
 	xa_destroy(&msvm->shards);
 	msvm_userptrs_destroy(msvm);
+	msvm_attr_store_destroy(msvm);
 
 	WARN_ON(msvm->nr_members);
 	WARN_ON(atomic_long_read(&msvm->nr_ranges));

@@ -245,7 +245,8 @@ int drm_msvm_device_register(struct drm_msvm_device *dev,
 		return -EINVAL;
 	}
 	if (flags & ~(DRM_MSVM_DEVICE_NO_DMA | DRM_MSVM_DEVICE_PEERS |
-		      DRM_MSVM_DEVICE_EXPLICIT)) {
+		      DRM_MSVM_DEVICE_EXPLICIT |
+		      DRM_MSVM_DEVICE_NO_SYSTEM_ATOMICS)) {
 		drm_err(drm, "msvm: unknown flags %#x\n", flags);
 		return -EINVAL;
 	}
@@ -301,6 +302,7 @@ void drm_msvm_device_unregister(struct drm_msvm_device *dev)
 	xa_erase(&msvm_devices, dev->id);
 	msvm_device_forget(dev);
 	mutex_unlock(&msvm_devices_lock);
+	msvm_attr_forget_device(dev->id);
 	msvm_memory_remove(dev);
 
 	drm_dev_put(dev->drm);

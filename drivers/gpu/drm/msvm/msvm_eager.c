@@ -6,6 +6,7 @@
  */
 #include <linux/slab.h>
 
+#include "msvm_attr.h"
 #include "msvm_control.h"
 #include "msvm_internal.h"
 #include "msvm_memory.h"
@@ -46,7 +47,8 @@ static int msvm_map_eagerly_for(struct msvm_fault *fault,
 		return err;
 
 	drm_gpusvm_notifier_lock(gpusvm);
-	if (msvm_range_unmapped(range) || !range->runs_valid)
+	if (msvm_range_unmapped(range) || !range->runs_valid ||
+	    msvm_attr_seq_changed(member->msvm, fault->attr_seq))
 		err = -EAGAIN;
 	else
 		err = msvm_range_commit(range, member, idx);

@@ -55,6 +55,7 @@ int msvm_range_commit(struct drm_msvm_range *range,
 		.nents = range->nr_runs,
 		.writable = range->runs_writable &&
 			    !range->entries[idx].read_only,
+		.no_atomics = msvm_attr_no_atomics(range),
 	};
 	int err;
 
@@ -120,6 +121,13 @@ static int msvm_fault_serve(struct msvm_fault *fault,
 	lockdep_assert_held(&range->lock);
 
 	fault->decision = (struct msvm_decision) {};
+	fault->attr_seq = msvm_attr_seq(member->msvm);
+	err = msvm_attr_admit(range, member, fault->atomic);
+	/* Not all of it has the same attributes: a smaller range has. */
+	fault->walk_failed = err == -EXDEV;
+	if (err)
+		return err;
+
 	if (msvm_fault_spurious(fault, range)) {
 		msvm_stat_inc(member->msvm, MSVM_STAT_SPURIOUS);
 		return 0;
@@ -174,7 +182,8 @@ static int msvm_fault_serve(struct msvm_fault *fault,
 
 	drm_gpusvm_notifier_lock(gpusvm);
 	if (msvm_range_unmapped(range) || !range->runs_valid ||
-	    (fault->write && !range->runs_writable))
+	    (fault->write && !range->runs_writable) ||
+	    msvm_attr_seq_changed(member->msvm, fault->attr_seq))
 		err = -EAGAIN;
 	else
 		err = msvm_range_commit(range, member, idx);
@@ -493,8 +502,8 @@ void msvm_fault_count(struct drm_msvm_member *member)
  *
  * - -EFAULT: there is no memory at @addr (no VMA, beyond the end of a file,
  *   poisoned), or a device mapping failed;
- * - -EACCES: the process itself may not do @access there, or an attribute says that the
- *   member may not;
+ * - -EACCES: the process itself may not do @access there, or an attribute
+ *   forbids it, see drm_msvm_set_attr();
  * - -EOPNOTSUPP: memory of a kind that can't be shared with devices;
  * - -ERANGE: outside of the member's window, or in a range of other members
  *   that crosses its border;

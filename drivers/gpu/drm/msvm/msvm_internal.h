@@ -170,6 +170,10 @@ struct drm_msvm {
 	struct srcu_struct srcu;
 	/** @prefetch: What is to be moved along with what faulted. */
 	struct msvm_prefetch prefetch;
+	/** @attr_store: Attributes. Set once under @lock, with the first ones. */
+	struct msvm_attr_store *attr_store;
+	/** @attr_seq: Changes of attributes so far; lock of @attr_store. */
+	unsigned long attr_seq;
 };
 
 /**
@@ -310,6 +314,11 @@ struct drm_msvm_range {
 	 * writing, a hint for others.
 	 */
 	u64 taken;
+	/**
+	 * @forget: What is remembered of its moves no longer counts. Set by who
+	 * changes attributes, without a lock.
+	 */
+	bool forget;
 	/** @nr_runs: Number of @runs; as @runs. */
 	u32 nr_runs;
 	/** @cap_runs: Room in @runs; range mutex. */
@@ -503,6 +512,18 @@ int msvm_userptr_bind_pages(struct drm_msvm_range *range, unsigned int slot,
 void msvm_userptr_quiesce(struct drm_msvm_range *range, unsigned int slot);
 void msvm_userptrs_show(struct drm_msvm *msvm, struct seq_file *m);
 unsigned int msvm_userptrs_count(struct drm_msvm *msvm);
+
+/* msvm_attr_store.c */
+void msvm_attr_forget_slot(struct drm_msvm *msvm, u8 slot);
+void msvm_attr_forget_device(u32 dev_id);
+void msvm_attr_store_destroy(struct drm_msvm *msvm);
+
+/* msvm_attr_fault.c */
+int msvm_attr_admit(struct drm_msvm_range *range,
+		    struct drm_msvm_member *member, bool atomic);
+unsigned long msvm_attr_seq(struct drm_msvm *msvm);
+bool msvm_attr_seq_changed(struct drm_msvm *msvm, unsigned long seq);
+bool msvm_attr_no_atomics(struct drm_msvm_range *range);
 
 /* msvm_control.c */
 int msvm_control_init(void);

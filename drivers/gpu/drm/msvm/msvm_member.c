@@ -236,6 +236,8 @@ void drm_msvm_leave(struct drm_msvm_member *member)
 	xa_for_each(&msvm->shards, index, shard)
 		msvm_leave_shard(shard, member);
 	msvm_keep_free(member);
+	/* Before the next one gets the slot. */
+	msvm_attr_forget_slot(msvm, member->slot);
 
 	mutex_lock(&msvm->lock);
 	msvm->members[member->slot] = NULL;

@@ -133,7 +133,7 @@ static int vsvm_access(struct vsvm_run *run, u64 addr,
 		/* Pairs with WRITE_ONCE() in vsvm_mmu_quiesce(). */
 		quiesced = READ_ONCE(run->vm->quiesced);
 		mem = allowed && !quiesced ?
-		      vsvm_translate(engine, run->vm, addr, write) : NULL;
+		      vsvm_translate(engine, run->vm, addr, access) : NULL;
 		/* Of its commands only those get here that copy. */
 		if (mem && edu)
 			vsvm_edu_start(edu, engine->dma_addr,

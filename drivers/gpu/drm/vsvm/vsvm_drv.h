@@ -538,6 +538,12 @@ int vsvm_memory_ioctl(struct drm_device *drm, void *data,
 int vsvm_keep_ioctl(struct drm_device *drm, void *data, struct drm_file *file);
 int vsvm_prefetch(struct vsvm_vm *vm, u64 start, u64 len, u32 target);
 
+/* vsvm_attr.c */
+int vsvm_set_attr_ioctl(struct drm_device *drm, void *data,
+			struct drm_file *file);
+int vsvm_get_attr_ioctl(struct drm_device *drm, void *data,
+			struct drm_file *file);
+
 /* vsvm_oracle.c */
 int vsvm_oracle_join(struct vsvm_vm *vm);
 void vsvm_oracle_leave(struct vsvm_vm *vm);
@@ -570,7 +576,8 @@ int vsvm_pt_init(struct vsvm_vm *vm);
 void vsvm_pt_fini(struct vsvm_vm *vm);
 int vsvm_pt_prepare(struct vsvm_vm *vm, u64 start, u64 end);
 void vsvm_pt_map(struct vsvm_vm *vm, u64 start,
-		 const struct drm_pagemap_addr *addrs, u64 end, bool writable);
+		 const struct drm_pagemap_addr *addrs, u64 end, bool writable,
+		 bool atomics);
 u64 vsvm_pt_zap(struct vsvm_vm *vm, u64 start, u64 end);
 int vsvm_tlb_wait(struct vsvm_vm *vm, u64 ticket);
 void vsvm_tlb_flush(struct vsvm_vm *vm);
@@ -581,7 +588,7 @@ void vsvm_mmu_cut_off(struct vsvm_vm *vm);
 void vsvm_mmu_quiesce(struct vsvm_vm *vm);
 void vsvm_mmu_resume(struct vsvm_vm *vm);
 void *vsvm_translate(struct vsvm_engine *engine, struct vsvm_vm *vm, u64 addr,
-		     bool write);
+		     enum drm_msvm_access access);
 
 /* vsvm_engine.c */
 int vsvm_engine_init(struct vsvm_gpu *gpu, unsigned int id);

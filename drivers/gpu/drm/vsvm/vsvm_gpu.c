@@ -101,6 +101,8 @@ static int vsvm_gpu_register(struct vsvm_gpu *gpu)
 		flags |= DRM_MSVM_DEVICE_NO_DMA;
 	if (gpu->config.explicit_moves)
 		flags |= DRM_MSVM_DEVICE_EXPLICIT;
+	if (!gpu->config.system_atomics)
+		flags |= DRM_MSVM_DEVICE_NO_SYSTEM_ATOMICS;
 	err = drm_msvm_device_register(&gpu->msvm, &gpu->drm, &vsvm_member_ops,
 				       flags);
 	if (err || !gpu->vram.size)

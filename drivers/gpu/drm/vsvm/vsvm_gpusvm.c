@@ -278,7 +278,8 @@ static int vsvm_range_bind(struct vsvm_gpusvm *svm, struct vsvm_range *range,
 	drm_gpusvm_notifier_lock(&svm->base);
 	if (drm_gpusvm_pages_valid(&svm->base, &range->pages)) {
 		vsvm_pt_map(svm->vm, start, range->pages.dma_addr, end,
-			    range->pages.dma_addr[0].dir == DMA_BIDIRECTIONAL);
+			    range->pages.dma_addr[0].dir == DMA_BIDIRECTIONAL,
+			    true);
 		range->bound = true;
 		if (range->pages.dma_addr[0].dir == DMA_BIDIRECTIONAL)
 			range->writable = true;

@@ -45,7 +45,9 @@ bool vsvm_hmm_access_page(struct vsvm_hmm *hmm, unsigned long addr, void *buf,
 	void *mem;
 
 	spin_lock(&engine->tlb_lock);
-	mem = vsvm_translate(engine, hmm->vm, addr, write);
+	mem = vsvm_translate(engine, hmm->vm, addr,
+			     write ? DRM_MSVM_ACCESS_WRITE :
+				     DRM_MSVM_ACCESS_READ);
 	if (mem && write)
 		memcpy(mem, buf, PAGE_SIZE);
 	else if (mem)
@@ -62,7 +64,9 @@ static bool vsvm_hmm_mapped(struct vsvm_hmm *hmm, unsigned long addr, bool write
 	bool mapped;
 
 	spin_lock(&engine->tlb_lock);
-	mapped = vsvm_translate(engine, hmm->vm, addr, write);
+	mapped = vsvm_translate(engine, hmm->vm, addr,
+				write ? DRM_MSVM_ACCESS_WRITE :
+					DRM_MSVM_ACCESS_READ);
 	spin_unlock(&engine->tlb_lock);
 
 	return mapped;

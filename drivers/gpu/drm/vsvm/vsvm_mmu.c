@@ -31,6 +31,8 @@
 /* The address is one in the GPU's own memory, or in another GPU's. */
 #define VSVM_PTE_VRAM	BIT_ULL(3)
 #define VSVM_PTE_PEER	BIT_ULL(4)
+/* Atomic operations fault. */
+#define VSVM_PTE_NO_ATOMICS	BIT_ULL(5)
 
 /* Of shoot-downs that a test holds. */
 #define VSVM_HOLD_TIMEOUT	(20 * HZ)
@@ -155,9 +157,11 @@ static u64 vsvm_pte_kind(const struct drm_pagemap_addr *addr)
  * invalidation of these pages runs; tables prepared.
  */
 void vsvm_pt_map(struct vsvm_vm *vm, u64 start,
-		 const struct drm_pagemap_addr *addrs, u64 end, bool writable)
+		 const struct drm_pagemap_addr *addrs, u64 end, bool writable,
+		 bool atomics)
 {
-	u64 rights = VSVM_PTE_VALID | (writable ? VSVM_PTE_WRITE : 0);
+	u64 rights = VSVM_PTE_VALID | (writable ? VSVM_PTE_WRITE : 0) |
+		     (atomics ? 0 : VSVM_PTE_NO_ATOMICS);
 	struct vsvm_table *table = NULL;
 	u64 addr = start, page, n, flags;
 
@@ -455,8 +459,9 @@ static void *vsvm_translate_vram(struct vsvm_vm *vm, u64 addr, u64 pte)
  * Return: where the memory is, or NULL for a page fault.
  */
 void *vsvm_translate(struct vsvm_engine *engine, struct vsvm_vm *vm, u64 addr,
-		     bool write)
+		     enum drm_msvm_access access)
 {
+	bool write = access != DRM_MSVM_ACCESS_READ;
 	u64 vpn = addr >> PAGE_SHIFT, pte;
 	struct vsvm_tlb_entry *entry =
 		&engine->tlb[hash_64(vpn, ilog2(VSVM_TLB_ENTRIES))];
@@ -480,6 +485,8 @@ void *vsvm_translate(struct vsvm_engine *engine, struct vsvm_vm *vm, u64 addr,
 		entry->vm = NULL;
 		return NULL;
 	}
+	if (access == DRM_MSVM_ACCESS_ATOMIC && pte & VSVM_PTE_NO_ATOMICS)
+		return NULL;
 
 	if (pte & (VSVM_PTE_VRAM | VSVM_PTE_PEER))
 		return vsvm_translate_vram(vm, addr, pte);

@@ -20,7 +20,7 @@ static int vsvm_member_bind(struct drm_msvm_member *member,
 			    const struct drm_msvm_mapping *mapping)
 {
 	vsvm_pt_map(to_vsvm_vm(member), mapping->start, mapping->addrs,
-		    mapping->end, mapping->writable);
+		    mapping->end, mapping->writable, !mapping->no_atomics);
 	return 0;
 }
 

@@ -53,7 +53,7 @@ static int vsvm_bind_pages(struct drm_msvm_userptr_binding *base,
 {
 	vsvm_pt_map(vsvm_bind_vm(base), mapping->start + VSVM_BIND_BASE,
 		    mapping->addrs, mapping->end + VSVM_BIND_BASE,
-		    mapping->writable);
+		    mapping->writable, !mapping->no_atomics);
 	return 0;
 }
 
