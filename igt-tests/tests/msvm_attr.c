@@ -1,0 +1,637 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Attributes are kept as they were set: split, merged, removed, for as long as the
+ * memory is there and no longer; and what can't be is refused as a whole.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "../lib/attr.h"
+#include "../lib/each.h"
+#include "../lib/gpus.h"
+#include "../lib/mm.h"
+#include "../lib/uffd.h"
+#include "../lib/vram.h"
+
+#define VRAM	ATTR("vram_mib=16")
+
+#define PAGES	160
+#define LEN	(PAGES * SZ_4K)
+
+static uint64_t random_state;
+
+static unsigned int below(unsigned int n)
+{
+	random_state ^= random_state << 13;
+	random_state ^= random_state >> 7;
+	random_state ^= random_state << 17;
+	return (random_state >> 33) % n;
+}
+
+/* What each page must say; memory is there or not. */
+static struct drm_vsvm_attr_interval model[PAGES];
+static bool there[PAGES];
+
+static void model_reset(unsigned int first, unsigned int n, bool memory)
+{
+	for (; n--; first++) {
+		model[first] = (struct drm_vsvm_attr_interval) {};
+		there[first] = memory;
+	}
+}
+
+static void model_set(struct drm_vsvm_attr_interval *page,
+		      const struct drm_vsvm_attr *attr, int gpu)
+{
+	uint64_t bit = 1ULL << gpu;
+	__u64 *mask = attr->type == DRM_VSVM_ATTR_NO_ACCESS ?
+			 &page->no_access : &page->accessed_by;
+
+	switch (attr->type) {
+	case DRM_VSVM_ATTR_PREFERRED_LOCATION:
+		page->preferred_location = attr->value;
+		break;
+	case DRM_VSVM_ATTR_ACCESSED_BY:
+	case DRM_VSVM_ATTR_NO_ACCESS:
+		*mask = attr->value ? *mask | bit : *mask & ~bit;
+		break;
+	case DRM_VSVM_ATTR_READ_MOSTLY:
+		page->read_mostly = attr->value;
+		break;
+	case DRM_VSVM_ATTR_GRANULARITY:
+		page->granularity = attr->value;
+		break;
+	case DRM_VSVM_ATTR_ATOMICS:
+		page->atomics = attr->value;
+		break;
+	case DRM_VSVM_ATTR_PREFETCH:
+		page->prefetch = attr->value;
+		break;
+	}
+}
+
+/* What a page that says this is refused with. */
+static int model_error(const struct drm_vsvm_attr_interval *page)
+{
+	if (page->accessed_by & page->no_access)
+		return -EINVAL;
+	if (page->read_mostly &&
+	    (page->preferred_location >= DRM_VSVM_WHERE_GPU ||
+	     page->atomics == DRM_VSVM_ATOMICS_DEVICE))
+		return -EOPNOTSUPP;
+	return 0;
+}
+
+static struct drm_vsvm_attr random_attr(struct vsvm_set *set, int gpu)
+{
+	static const uint32_t sizes[] = { 0, 12, 16, 21 };
+
+	switch (below(7)) {
+	case 0:
+		return attr_preferred(set, (int)below(set->n + 2) - 2);
+	case 1:
+		return attr_accessed_by(set, gpu, below(2));
+	case 2:
+		return attr_no_access(set, gpu, below(2));
+	case 3:
+		return attr_of(DRM_VSVM_ATTR_READ_MOSTLY, below(2));
+	case 4:
+		return attr_of(DRM_VSVM_ATTR_GRANULARITY, sizes[below(4)]);
+	case 5:
+		return attr_of(DRM_VSVM_ATTR_ATOMICS, below(4));
+	default:
+		return attr_of(DRM_VSVM_ATTR_PREFETCH, below(4));
+	}
+}
+
+/* Set one or two at once, in the model first. */
+static void random_set(struct vsvm_set *set, char *p, unsigned int first,
+		       unsigned int n)
+{
+	struct drm_vsvm_attr_interval page;
+	struct drm_vsvm_attr attrs[2];
+	unsigned int nr = 1 + below(2), i, k;
+	int gpus[2], ret = 0;
+
+	for (k = 0; k < nr; k++) {
+		gpus[k] = below(set->n);
+		attrs[k] = random_attr(set, gpus[k]);
+	}
+	if (nr == 2 && attrs[0].type == attrs[1].type && !attrs[0].vm_id)
+		nr = 1;
+	for (i = first; i < first + n && !ret; i++) {
+		page = model[i];
+		for (k = 0; k < nr; k++)
+			model_set(&page, &attrs[k], gpus[k]);
+		ret = model_error(&page);
+		/* Setting what is said already is no change to be refused. */
+		if (attr_equal(&page, &model[i]))
+			ret = 0;
+	}
+	for (i = first; i < first + n; i++)
+		if (!there[i])
+			ret = -EFAULT;
+	igt_assert_eq(attr_try_set(set, below(set->n), p + first * SZ_4K,
+				   n * SZ_4K, attrs, nr), ret);
+	for (i = first; i < first + n && !ret; i++)
+		for (k = 0; k < nr; k++)
+			model_set(&model[i], &attrs[k], gpus[k]);
+}
+
+static void model_check(struct vsvm_set *set, char *p)
+{
+	struct drm_vsvm_attr_interval got[PAGES];
+	unsigned int n = attr_get(set, p, LEN, got, PAGES), i, k, page = 0;
+
+	for (i = 0; i < n; i++) {
+		igt_assert(!i || !attr_equal(&got[i], &got[i - 1]));
+		for (k = 0; k < got[i].len / SZ_4K; k++, page++)
+			igt_assert_f(attr_equal(&got[i], &model[page]),
+				     "page %u differs\n", page);
+	}
+	igt_assert_eq(page, PAGES);
+}
+
+static char *map_again(char *p, unsigned int first, unsigned int n)
+{
+	char *at = p + first * SZ_4K;
+
+	igt_assert(mmap(at, n * SZ_4K, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == at);
+	model_reset(first, n, true);
+	return at;
+}
+
+/* Memory operations of the process; some keep what was said. */
+static void random_memory(char *p, unsigned int first, unsigned int n)
+{
+	char *at = p + first * SZ_4K, *to;
+
+	switch (below(6)) {
+	case 0:
+		munmap(at, n * SZ_4K);
+		model_reset(first, n, false);
+		break;
+	case 1:
+		map_again(p, first, n);
+		break;
+	case 2:
+		madvise(at, n * SZ_4K, MADV_DONTNEED);
+		break;
+	case 3:
+		/* Fails where there is a hole; what came before it counts. */
+		mprotect(at, n * SZ_4K, PROT_READ);
+		mprotect(at, n * SZ_4K, PROT_READ | PROT_WRITE);
+		break;
+	default:
+		/* One page of it to another place: no VMA is crossed. */
+		if (!there[first])
+			break;
+		to = mmap(NULL, SZ_4K, PROT_NONE,
+			  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		igt_assert(mremap(at, SZ_4K, SZ_4K,
+				  MREMAP_MAYMOVE | MREMAP_FIXED, to) == to);
+		munmap(to, SZ_4K);
+		model_reset(first, 1, false);
+	}
+}
+
+static void random_run(struct vsvm_set *set)
+{
+	int steps = vsvm_scale(600, 150), i;
+	char *p = anon_aligned(LEN, SZ_2M);
+
+	random_state = 0x9e3779b97f4a7c15ULL + set->n;
+	model_reset(0, PAGES, true);
+	for (i = 0; i < steps; i++) {
+		unsigned int first = below(PAGES);
+		unsigned int n = 1 + below(PAGES - first);
+
+		if (below(5)) {
+			random_set(set, p, first, below(2) ? n : 1);
+		} else {
+			/* Small, so that something is left. */
+			if (n > 12)
+				n = 1 + below(12);
+			if (below(2) && there[first])
+				vsvm_try(set, below(set->n),
+					 (struct drm_vsvm_cmd[]) {
+						vsvm_store(p + first * SZ_4K, 8, i)
+					 }, 1);
+			random_memory(p, first, n);
+		}
+		if (!below(40))
+			map_again(p, 0, PAGES);
+		model_check(set, p);
+	}
+	munmap(p, LEN);
+	attr_expect_none(set, p, LEN);
+}
+
+static const struct drm_vsvm_attr read_mostly = {
+	.type = DRM_VSVM_ATTR_READ_MOSTLY, .value = 1,
+};
+
+/* More holes at once than there are spare nodes for. */
+static void holes(struct vsvm_set *set)
+{
+	struct drm_vsvm_attr_interval got[513];
+	size_t len = 1024 * SZ_4K;
+	char *p = anon(len);
+	unsigned int i;
+
+	attr_set(set, p, len, read_mostly);
+	for (i = 1; i < 1024; i += 4)
+		munmap(p + i * SZ_4K, SZ_4K);
+	igt_assert_eq(attr_get(set, p, len, got, 513), 512 + 1);
+	for (i = 0; i < 513; i++)
+		igt_assert_eq(got[i].read_mostly, !(i & 1));
+	munmap(p, len);
+	attr_expect_none(set, p, len);
+}
+
+static void unmapped(struct vsvm_set *set)
+{
+	char *p = anon(8 * SZ_4K);
+
+	attr_set(set, p, 8 * SZ_4K, read_mostly);
+	munmap(p + 2 * SZ_4K, 2 * SZ_4K);
+	igt_assert_eq(attr_at(set, p, 2 * SZ_4K).read_mostly, 1);
+	attr_expect_none(set, p + 2 * SZ_4K, 2 * SZ_4K);
+	igt_assert_eq(attr_at(set, p + 4 * SZ_4K, 4 * SZ_4K).read_mostly, 1);
+	/* New memory in the same place is new. */
+	igt_assert(mmap(p, 8 * SZ_4K, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == p);
+	attr_expect_none(set, p, 8 * SZ_4K);
+	munmap(p, 8 * SZ_4K);
+}
+
+static void moved(struct vsvm_set *set)
+{
+	char *p = anon(8 * SZ_4K), *to = anon(8 * SZ_4K), *q;
+
+	memset(p, 1, 8 * SZ_4K);
+	attr_set(set, p, 8 * SZ_4K, read_mostly);
+	attr_set(set, to, 8 * SZ_4K, attr_no_access(set, 0, true));
+	q = mremap(p, 8 * SZ_4K, 8 * SZ_4K, MREMAP_MAYMOVE | MREMAP_FIXED, to);
+	igt_assert(q == to);
+	/* Neither those of what moved nor those of what was there. */
+	attr_expect_none(set, p, 8 * SZ_4K);
+	attr_expect_none(set, to, 8 * SZ_4K);
+
+	/* What is cut off goes, what grows says nothing. */
+	attr_set(set, to, 8 * SZ_4K, read_mostly);
+	igt_assert(mremap(to, 8 * SZ_4K, 4 * SZ_4K, 0) == to);
+	igt_assert_eq(attr_at(set, to, 4 * SZ_4K).read_mostly, 1);
+	if (mremap(to, 4 * SZ_4K, 6 * SZ_4K, 0) == to)
+		attr_expect_none(set, to + 4 * SZ_4K, 2 * SZ_4K);
+	munmap(to, 8 * SZ_4K);
+}
+
+/* Contents go, the memory does not. */
+static void emptied(struct vsvm_set *set)
+{
+	char *p = anon_aligned(SZ_2M, SZ_2M);
+
+	memset(p, 1, SZ_2M);
+	attr_set(set, p, SZ_2M, read_mostly);
+	vsvm_gpu_load(set, 0, p);
+	igt_assert(!madvise(p, SZ_2M, MADV_DONTNEED));
+	igt_assert_eq(attr_at(set, p, SZ_2M).read_mostly, 1);
+	memset(p, 1, SZ_2M);
+	madvise(p, SZ_2M, MADV_FREE);
+	madvise(p, SZ_2M, MADV_PAGEOUT);
+	igt_assert(!mprotect(p, SZ_2M, PROT_NONE));
+	igt_assert(!mprotect(p, SZ_2M, PROT_READ | PROT_WRITE));
+	igt_assert_eq(attr_at(set, p, SZ_2M).read_mostly, 1);
+	munmap(p, SZ_2M);
+}
+
+/* A child's memory is another's. */
+static void forked(struct vsvm_set *set)
+{
+	char *p = anon(4 * SZ_4K);
+	pid_t pid;
+
+	attr_set(set, p, 4 * SZ_4K, read_mostly);
+	attr_set(set, p, 4 * SZ_4K, attr_no_access(set, 0, true));
+	pid = fork();
+	if (!pid) {
+		struct vsvm_set child = { .n = 1 };
+
+		child_asserts_exit();
+		child.fd[0] = dup(set->fd[0]);
+		child.vm[0] = vsvm_vm_create(child.fd[0],
+					     DRM_VSVM_VM_LAYOUT_MSVM);
+		attr_expect_none(&child, p, 4 * SZ_4K);
+		igt_assert_eq_u64(vsvm_gpu_load(&child, 0, p), 0);
+		/* And by the parent's VM it can say nothing. */
+		igt_assert_eq(attr_try(set, p, SZ_4K, read_mostly), -EPERM);
+		attr_set(&child, p, SZ_4K, attr_of(DRM_VSVM_ATTR_PREFETCH, 1));
+		munmap(p, 2 * SZ_4K);
+		/* Ended with attributes set, its VM there and gone. */
+		if (set->n > 1)
+			execl("/bin/true", "true", NULL);
+		_exit(0);
+	}
+	igt_assert(pid > 0);
+	igt_assert_eq(wait_child(pid), 0);
+	igt_assert_eq(attr_at(set, p, 4 * SZ_4K).read_mostly, 1);
+	igt_assert_eq_u64(attr_at(set, p, 4 * SZ_4K).no_access, 1);
+	munmap(p, 4 * SZ_4K);
+}
+
+/* All or nothing, across intervals that differ. */
+static void whole(struct vsvm_set *set)
+{
+	struct drm_vsvm_attr both[2];
+	char *p = anon(8 * SZ_4K);
+
+	attr_set(set, p + 5 * SZ_4K, SZ_4K, read_mostly);
+	both[0] = attr_of(DRM_VSVM_ATTR_PREFETCH, DRM_VSVM_PREFETCH_NONE);
+	both[1] = attr_preferred(set, 0);
+	igt_assert_eq(attr_try_set(set, 0, p, 8 * SZ_4K, both, 2), -EOPNOTSUPP);
+	attr_expect_none(set, p, 5 * SZ_4K);
+	igt_assert_eq(attr_at(set, p + 5 * SZ_4K, SZ_4K).prefetch, 0);
+	/* Together they are possible. */
+	both[0] = attr_of(DRM_VSVM_ATTR_READ_MOSTLY, 0);
+	igt_assert_eq(attr_try_set(set, 0, p, 8 * SZ_4K, both, 2), 0);
+	igt_assert_eq(attr_at(set, p, 8 * SZ_4K).preferred_location,
+		      where_gpu(set, 0));
+	munmap(p, 8 * SZ_4K);
+}
+
+/* What is refused changes nothing. */
+static void refuse(struct vsvm_set *set, void *p, size_t len, int error,
+		   struct drm_vsvm_attr attr)
+{
+	igt_assert_f(attr_try(set, p, len, attr) == error,
+		     "type %u, value %u: %s instead of %s\n", attr.type,
+		     attr.value, strerror(-attr_try(set, p, len, attr)),
+		     strerror(-error));
+}
+
+static void bad_values(struct vsvm_set *set)
+{
+	char *p = anon(4 * SZ_4K);
+	static const uint32_t first_bad[] = { 0, 2, 2, 2, 1, 4, 4 };
+	struct drm_vsvm_attr attr;
+	uint32_t type;
+
+	for (type = DRM_VSVM_ATTR_ACCESSED_BY; type < 7; type++) {
+		attr = attr_of(type, first_bad[type]);
+		if (type <= DRM_VSVM_ATTR_NO_ACCESS)
+			attr = attr_member(set, type, 0, true);
+		attr.value = first_bad[type];
+		refuse(set, p, SZ_4K, -EINVAL, attr);
+		attr.value = ~0U;
+		refuse(set, p, SZ_4K, -EINVAL, attr);
+		attr.value = 0;
+		if (type > DRM_VSVM_ATTR_NO_ACCESS) {
+			attr.fd = DRM_VSVM_ATTR_THIS_FILE;
+			refuse(set, p, SZ_4K, -EINVAL, attr);
+			attr.fd = 0;
+			attr.vm_id = set->vm[0];
+			refuse(set, p, SZ_4K, -EINVAL, attr);
+		} else {
+			attr.vm_id = ~0U;
+			refuse(set, p, SZ_4K, -ENOENT, attr);
+			attr.vm_id = 0;
+			refuse(set, p, SZ_4K, -ENOENT, attr);
+			attr.vm_id = set->vm[0];
+			attr.fd = 0xffff;
+			refuse(set, p, SZ_4K, -EBADF, attr);
+			attr.fd = -2;
+			refuse(set, p, SZ_4K, -EBADF, attr);
+		}
+	}
+	refuse(set, p, SZ_4K, -EINVAL, attr_of(7, 0));
+	refuse(set, p, SZ_4K, -EINVAL, attr_of(~0U, 0));
+	refuse(set, p, SZ_4K, -EINVAL, attr_of(DRM_VSVM_ATTR_GRANULARITY, 13));
+	refuse(set, p, SZ_4K, -EINVAL, attr_of(DRM_VSVM_ATTR_GRANULARITY, 63));
+	refuse(set, p, SZ_4K, -ENXIO,
+	       attr_of(DRM_VSVM_ATTR_PREFERRED_LOCATION, 0x7fffffff));
+	refuse(set, p, SZ_4K, -ENXIO,
+	       attr_of(DRM_VSVM_ATTR_PREFERRED_LOCATION, ~0U));
+	attr_expect_none(set, p, 4 * SZ_4K);
+	munmap(p, 4 * SZ_4K);
+}
+
+static void bad_calls(struct vsvm_set *set)
+{
+	char *p = anon(4 * SZ_4K);
+	struct drm_vsvm_attr attrs[17] = {};
+	const struct drm_vsvm_set_attr good = {
+		.vm_id = set->vm[0], .start = to_u64(p), .len = SZ_4K,
+		.attrs = to_u64(attrs), .num_attrs = 1,
+	};
+	struct drm_vsvm_set_attr args;
+	int fd = set->fd[0];
+
+	attrs[0] = read_mostly;
+#define REFUSED(error, field, value_) \
+	do { \
+		args = good; \
+		args.field = (value_); \
+		igt_assert_eq(vsvm_ioctl(fd, DRM_IOCTL_VSVM_SET_ATTR, &args), \
+			      error); \
+	} while (0)
+	REFUSED(-ENOENT, vm_id, 0);
+	REFUSED(-ENOENT, vm_id, ~0U);
+	REFUSED(-EINVAL, flags, 1);
+	REFUSED(-EINVAL, flags, ~0U);
+	REFUSED(-EINVAL, pad, 1);
+	REFUSED(-EINVAL, start, to_u64(p) + 1);
+	REFUSED(-EINVAL, start, ~0ULL - SZ_4K + 1);
+	REFUSED(-EFAULT, start, 1ULL << 60);
+	REFUSED(-EINVAL, len, 0);
+	REFUSED(-EINVAL, len, SZ_4K + 1);
+	REFUSED(-EINVAL, len, ~0ULL - SZ_4K + 1);
+	REFUSED(-EINVAL, num_attrs, 0);
+	REFUSED(-EINVAL, num_attrs, 17);
+	REFUSED(-EINVAL, num_attrs, ~0U);
+	REFUSED(-EFAULT, attrs, 0);
+	REFUSED(-EFAULT, attrs, ~0ULL << 12);
+#undef REFUSED
+	/* The same twice; with members that is no contradiction. */
+	attrs[1] = read_mostly;
+	igt_assert_eq(attr_try_set(set, 0, p, SZ_4K, attrs, 2), -EINVAL);
+	/* A hole, at each end and in the middle. */
+	munmap(p + SZ_4K, SZ_4K);
+	refuse(set, p, 4 * SZ_4K, -EFAULT, read_mostly);
+	refuse(set, p, 2 * SZ_4K, -EFAULT, read_mostly);
+	refuse(set, p + SZ_4K, 2 * SZ_4K, -EFAULT, read_mostly);
+	refuse(set, p + SZ_4K, SZ_4K, -EFAULT, read_mostly);
+	attr_expect_none(set, p, 4 * SZ_4K);
+	munmap(p, 4 * SZ_4K);
+}
+
+static void bad_gets(struct vsvm_set *set)
+{
+	struct drm_vsvm_attr_interval got[4];
+	struct drm_vsvm_bind_other vms[9] = {};
+	char *p = anon(SZ_4K);
+	const struct drm_vsvm_get_attr good = {
+		.vm_id = set->vm[0], .start = to_u64(p), .len = SZ_4K,
+		.intervals = to_u64(got), .num_intervals = 4,
+		.vms = to_u64(vms), .num_vms = 1,
+	};
+	struct drm_vsvm_get_attr args;
+	int fd = set->fd[0];
+
+	vms[0].fd = DRM_VSVM_ATTR_THIS_FILE;
+	vms[0].vm_id = set->vm[0];
+#define REFUSED(error, field, value_) \
+	do { \
+		args = good; \
+		args.field = (value_); \
+		igt_assert_eq(vsvm_ioctl(fd, DRM_IOCTL_VSVM_GET_ATTR, &args), \
+			      error); \
+	} while (0)
+	REFUSED(0, flags, 0);
+	REFUSED(-ENOENT, vm_id, 0);
+	REFUSED(-EINVAL, flags, 1);
+	REFUSED(-EINVAL, start, to_u64(p) + 1);
+	REFUSED(-EINVAL, len, 0);
+	REFUSED(-EINVAL, len, ~0ULL - SZ_4K + 1);
+	REFUSED(-EINVAL, num_intervals, 0);
+	REFUSED(0, num_intervals, ~0U);
+	REFUSED(-EFAULT, intervals, 0);
+	REFUSED(-EFAULT, vms, ~0ULL << 12);
+	REFUSED(-EINVAL, num_vms, 0);
+	REFUSED(-EINVAL, num_vms, 9);
+	vms[0].fd = -2;
+	REFUSED(-EBADF, flags, 0);
+	vms[0].fd = fd;
+	vms[0].vm_id = 0;
+	REFUSED(-ENOENT, flags, 0);
+#undef REFUSED
+	munmap(p, SZ_4K);
+}
+
+/* What makes no sense together, in one call or in two, and what of it does. */
+static void contradictions(struct vsvm_set *set)
+{
+	struct drm_vsvm_attr device =
+		attr_of(DRM_VSVM_ATTR_ATOMICS, DRM_VSVM_ATOMICS_DEVICE);
+	struct drm_vsvm_attr gpu = attr_preferred(set, 0), change[2];
+	char *p = anon(SZ_4K);
+
+	attr_set(set, p, SZ_4K, read_mostly);
+	refuse(set, p, SZ_4K, -EOPNOTSUPP, gpu);
+	refuse(set, p, SZ_4K, -EOPNOTSUPP, device);
+	attr_set(set, p, SZ_4K, attr_preferred(set, PREFER_SYSTEM));
+	attr_set(set, p, SZ_4K, attr_of(DRM_VSVM_ATTR_READ_MOSTLY, 0));
+	attr_set(set, p, SZ_4K, gpu);
+	refuse(set, p, SZ_4K, -EOPNOTSUPP, read_mostly);
+	attr_set(set, p, SZ_4K, attr_preferred(set, PREFER_NONE));
+	attr_set(set, p, SZ_4K, device);
+	refuse(set, p, SZ_4K, -EOPNOTSUPP, read_mostly);
+
+	attr_set(set, p, SZ_4K, attr_accessed_by(set, 0, true));
+	refuse(set, p, SZ_4K, -EINVAL, attr_no_access(set, 0, true));
+	change[0] = attr_accessed_by(set, 0, false);
+	change[1] = attr_no_access(set, 0, true);
+	igt_assert_eq(attr_try_set(set, 0, p, SZ_4K, change, 2), 0);
+	refuse(set, p, SZ_4K, -EINVAL, attr_accessed_by(set, 0, true));
+	igt_assert_eq_u64(attr_at(set, p, SZ_4K).no_access, 1);
+	munmap(p, SZ_4K);
+}
+
+/* Memory that is not moved can't be told where to go. */
+static void immovable(struct vsvm_set *set)
+{
+	int fd = memfd_create("attr", 0);
+	char *p;
+
+	igt_assert(fd >= 0 && !ftruncate(fd, SZ_4K));
+	p = mmap(NULL, SZ_4K, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	igt_assert(p != MAP_FAILED);
+	refuse(set, p, SZ_4K, -EOPNOTSUPP, attr_preferred(set, 0));
+	refuse(set, p, SZ_4K, -EOPNOTSUPP,
+	       attr_of(DRM_VSVM_ATTR_ATOMICS, DRM_VSVM_ATOMICS_DEVICE));
+	refuse(set, p, SZ_4K, -EOPNOTSUPP,
+	       attr_of(DRM_VSVM_ATTR_GRANULARITY, 16));
+	refuse(set, p, SZ_4K, -EOPNOTSUPP,
+	       attr_of(DRM_VSVM_ATTR_PREFETCH, DRM_VSVM_PREFETCH_TREE));
+	attr_expect_none(set, p, SZ_4K);
+	/* What holds for it anyway, and what is not about moving. */
+	attr_set(set, p, SZ_4K, attr_preferred(set, PREFER_SYSTEM));
+	attr_set(set, p, SZ_4K, read_mostly);
+	attr_set(set, p, SZ_4K, attr_no_access(set, 0, true));
+	attr_set(set, p, SZ_4K, attr_of(DRM_VSVM_ATTR_GRANULARITY, 0));
+	munmap(p, SZ_4K);
+	close(fd);
+}
+
+static void no_memory(struct vsvm_set *set)
+{
+	char *p = anon(SZ_4K);
+
+	refuse(set, p, SZ_4K, -ENXIO, attr_preferred(set, 0));
+	munmap(p, SZ_4K);
+}
+
+static void no_system_atomics(struct vsvm_set *set)
+{
+	char *p = anon(SZ_4K);
+
+	refuse(set, p, SZ_4K, -EOPNOTSUPP,
+	       attr_of(DRM_VSVM_ATTR_ATOMICS, DRM_VSVM_ATOMICS_SYSTEM));
+	attr_set(set, p, SZ_4K,
+		 attr_of(DRM_VSVM_ATTR_ATOMICS, DRM_VSVM_ATOMICS_NONE));
+	munmap(p, SZ_4K);
+}
+
+static void layout_1to1(struct vsvm_set *set)
+{
+	uint32_t vm = vsvm_vm_create(set->fd[0], DRM_VSVM_VM_LAYOUT_1TO1);
+	struct drm_vsvm_attr attr = attr_no_access(set, 0, true);
+	char *p = anon(SZ_4K);
+
+	attr.vm_id = vm;
+	refuse(set, p, SZ_4K, -EOPNOTSUPP, attr);
+	igt_assert(!vsvm_vm_destroy(set->fd[0], vm));
+	refuse(set, p, SZ_4K, -ENOENT, attr);
+	munmap(p, SZ_4K);
+}
+
+igt_main
+{
+	each_made("random", "Random changes and memory operations, against a model.",
+		  MSVM_ONLY, VRAM, random_run);
+	each("holes", "Many holes, one right after another.", MSVM_ONLY, holes);
+	each("unmapped", "What is unmapped loses its attributes.", MSVM_ONLY,
+	     unmapped);
+	each("moved", "mremap() takes none along and leaves none.", MSVM_ONLY,
+	     moved);
+	each("emptied", "madvise(), mprotect() and reclaim keep them.", MSVM_ONLY,
+	     emptied);
+	each("forked", "A child has none; exec ends it.", MSVM_ONLY, forked);
+	each_made("whole", "Several changes are made together or not at all.",
+		  MSVM_ONLY, VRAM, whole);
+	each("bad-values", "Types and values that there are not.", MSVM_ONLY,
+	     bad_values);
+	each("bad-calls", "Every other field of the call that sets.", MSVM_ONLY,
+	     bad_calls);
+	each("bad-gets", "Every field of the call that asks.", MSVM_ONLY,
+	     bad_gets);
+	each_made("contradictions", "What can't be done together is refused.",
+		  MSVM_ONLY, VRAM, contradictions);
+	each_made("immovable", "Files are not told where to go.", MSVM_ONLY, VRAM,
+		  immovable);
+	each("no-memory", "A GPU without memory is not preferred.", MSVM_ONLY,
+	     no_memory);
+	each_made("no-system-atomics", "Nor are there atomics that it can't do.",
+		  MSVM_ONLY, ATTR("system_atomics=0"), no_system_atomics);
+	each("layout-1to1", "A VM of its own has no part in it.", MSVM_ONLY,
+	     layout_1to1);
+
+	igt_fixture
+		gpus_remove();
+}
