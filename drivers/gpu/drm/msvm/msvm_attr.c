@@ -248,10 +248,10 @@ static int msvm_attr_check_memory(struct mm_struct *mm, unsigned long start,
  * there is memory, none of the interval is being unmapped. Return: 0; -EAGAIN: more
  * than *@have spare nodes are needed, *@need; or why not.
  */
-static int msvm_attr_commit(struct msvm_attr_store *store, unsigned long start,
-			    unsigned long end, struct msvm_attr_change *change,
-			    struct list_head *nodes, unsigned long have,
-			    unsigned long *need)
+static int msvm_attr_make(struct msvm_attr_store *store, unsigned long start,
+			  unsigned long end, struct msvm_attr_change *change,
+			  struct list_head *nodes, unsigned long have,
+			  unsigned long *need)
 {
 	struct drm_msvm *msvm = store->msvm;
 	int err;
@@ -296,8 +296,8 @@ static int msvm_attr_set(struct drm_msvm *msvm, unsigned long start,
 		return PTR_ERR(store);
 	}
 	for (;;) {
-		err = msvm_attr_commit(store, start, end, change, &nodes, have,
-				       &need);
+		err = msvm_attr_make(store, start, end, change, &nodes, have,
+				     &need);
 		if (err != -EAGAIN)
 			break;
 		change->why = "no memory to remember it";

@@ -42,8 +42,8 @@ static bool msvm_fault_spurious(struct msvm_fault *fault,
 
 /*
  * Map and bind from a valid walk, for the member of entry @idx. Context: range
- * mutex held, and the notifier lock for reading; addresses reserved. Return: 0,
- * or the error of the mapping or of the driver.
+ * mutex held, and the notifier lock for reading; addresses reserved. Return: 0, or
+ * the error of the mapping or of the driver, or of msvm_attr_commit().
  */
 int msvm_range_commit(struct drm_msvm_range *range,
 		      struct drm_msvm_member *member, int idx)
@@ -55,13 +55,15 @@ int msvm_range_commit(struct drm_msvm_range *range,
 		.nents = range->nr_runs,
 		.writable = range->runs_writable &&
 			    !range->entries[idx].read_only,
-		.no_atomics = msvm_attr_no_atomics(range),
 	};
 	int err;
 
 	lockdep_assert_held(&range->lock);
 	lockdep_assert_held_read(&range->base.gpusvm->notifier_lock);
 
+	err = msvm_attr_commit(range, member, &mapping.no_atomics);
+	if (err)
+		return err;
 	err = msvm_map(range, idx);
 	if (err)
 		return err;

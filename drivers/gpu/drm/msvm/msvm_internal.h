@@ -523,7 +523,8 @@ int msvm_attr_admit(struct drm_msvm_range *range,
 		    struct drm_msvm_member *member, bool atomic);
 unsigned long msvm_attr_seq(struct drm_msvm *msvm);
 bool msvm_attr_seq_changed(struct drm_msvm *msvm, unsigned long seq);
-bool msvm_attr_no_atomics(struct drm_msvm_range *range);
+int msvm_attr_commit(struct drm_msvm_range *range,
+		     struct drm_msvm_member *member, bool *no_atomics);
 
 /* msvm_control.c */
 int msvm_control_init(void);
