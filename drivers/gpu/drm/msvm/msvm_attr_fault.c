@@ -69,7 +69,7 @@ int msvm_attr_admit(struct drm_msvm_range *range,
 		msvm_heat_forget(&range->heat);
 	}
 	err = msvm_attr_range(range, member, &attrs);
-	if (!err && attrs.atomics == MSVM_ATOMICS_NONE && atomic)
+	if (!err && atomic && attrs.atomics == MSVM_ATOMICS_NONE)
 		err = -EACCES;
 	return err;
 }

@@ -123,7 +123,6 @@ static int msvm_fault_serve(struct msvm_fault *fault,
 	lockdep_assert_held(&range->lock);
 
 	fault->decision = (struct msvm_decision) {};
-	fault->attr_seq = msvm_attr_seq(member->msvm);
 	err = msvm_attr_admit(range, member, fault->atomic);
 	/* Not all of it has the same attributes: a smaller range has. */
 	fault->walk_failed = err == -EXDEV;
@@ -327,6 +326,7 @@ static int msvm_fault_try(struct msvm_fault *fault)
 	int err;
 
 	fault->walk_failed = false;
+	fault->attr_seq = msvm_attr_seq(msvm);
 	shard = msvm_shard_get(msvm, fault->addr);
 	if (IS_ERR(shard))
 		return PTR_ERR(shard);
