@@ -80,6 +80,9 @@ static int model_error(const struct drm_vsvm_attr_interval *page)
 {
 	if (page->accessed_by & page->no_access)
 		return -EINVAL;
+	if (page->atomics == DRM_VSVM_ATOMICS_SYSTEM &&
+	    page->preferred_location >= DRM_VSVM_WHERE_GPU)
+		return -EOPNOTSUPP;
 	if (page->read_mostly &&
 	    (page->preferred_location >= DRM_VSVM_WHERE_GPU ||
 	     page->atomics == DRM_VSVM_ATOMICS_DEVICE))
@@ -519,6 +522,8 @@ static void contradictions(struct vsvm_set *set)
 {
 	struct drm_vsvm_attr device =
 		attr_of(DRM_VSVM_ATTR_ATOMICS, DRM_VSVM_ATOMICS_DEVICE);
+	struct drm_vsvm_attr all =
+		attr_of(DRM_VSVM_ATTR_ATOMICS, DRM_VSVM_ATOMICS_SYSTEM);
 	struct drm_vsvm_attr gpu = attr_preferred(set, 0), change[2];
 	char *p = anon(SZ_4K);
 
@@ -529,7 +534,10 @@ static void contradictions(struct vsvm_set *set)
 	attr_set(set, p, SZ_4K, attr_of(DRM_VSVM_ATTR_READ_MOSTLY, 0));
 	attr_set(set, p, SZ_4K, gpu);
 	refuse(set, p, SZ_4K, -EOPNOTSUPP, read_mostly);
+	refuse(set, p, SZ_4K, -EOPNOTSUPP, all);
 	attr_set(set, p, SZ_4K, attr_preferred(set, PREFER_NONE));
+	attr_set(set, p, SZ_4K, all);
+	refuse(set, p, SZ_4K, -EOPNOTSUPP, gpu);
 	attr_set(set, p, SZ_4K, device);
 	refuse(set, p, SZ_4K, -EOPNOTSUPP, read_mostly);
 

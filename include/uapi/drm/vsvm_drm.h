@@ -542,12 +542,12 @@ struct drm_vsvm_attr {
  * attributes, one of them twice, more than 8 VMs; a VM both in ACCESSED_BY and in
  * NO_ACCESS. EFAULT: no memory in part of the interval, or @attrs not readable.
  * EOPNOTSUPP: what can't be done: READ_MOSTLY with a preferred GPU or with
- * DRM_VSVM_ATOMICS_DEVICE; DRM_VSVM_ATOMICS_SYSTEM on a GPU without such atomics; a
- * preferred GPU, DRM_VSVM_ATOMICS_DEVICE, a granularity or a prefetch other than
- * none for memory that is not moved, such as files; a GPU whose faults move nothing;
- * or a VM of another layout. ENXIO: no such GPU, or it has no memory. ENOENT: no such
- * VM. EBADF: a file that is not one of vsvm's. EPERM: the caller's mm is not that of
- * a VM. EINTR, ENODEV, ENOMEM. Nothing is changed then.
+ * DRM_VSVM_ATOMICS_DEVICE; DRM_VSVM_ATOMICS_SYSTEM with a preferred GPU, or by a VM of
+ * a GPU without such atomics; a preferred GPU, DRM_VSVM_ATOMICS_DEVICE, a granularity
+ * or a prefetch other than none for memory that is not moved, such as files; a GPU
+ * whose faults move nothing; or a VM of another layout. ENXIO: no such GPU, or it has
+ * no memory. ENOENT: no such VM. EBADF: a file that is not one of vsvm's. EPERM: the
+ * caller's mm is not that of a VM. EINTR, ENODEV, ENOMEM. Nothing is changed then.
  */
 struct drm_vsvm_set_attr {
 	__u32 vm_id;

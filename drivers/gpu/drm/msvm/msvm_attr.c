@@ -154,6 +154,10 @@ static int msvm_attr_check_all(const struct msvm_attrs *attrs, const char **why)
 		*why = "memory that is mostly read stays in system memory, but a device's atomics bring it there";
 		return -EOPNOTSUPP;
 	}
+	if (attrs->atomics == MSVM_ATOMICS_SYSTEM && device) {
+		*why = "atomics with all need system memory, but a device is preferred";
+		return -EOPNOTSUPP;
+	}
 	return 0;
 }
 
@@ -341,7 +345,8 @@ static int msvm_attr_set(struct drm_msvm *msvm, unsigned long start,
  *   the same member in accessed by and no access;
  * - -ENXIO: the preferred device is not registered or has no memory;
  * - -EOPNOTSUPP: read mostly together with a preferred device or with
- *   %DRM_MSVM_ATOMICS_DEVICE; a preferred device that faults move nothing to;
+ *   %DRM_MSVM_ATOMICS_DEVICE; a preferred device together with
+ *   %DRM_MSVM_ATOMICS_SYSTEM; a preferred device that faults move nothing to;
  *   %DRM_MSVM_ATOMICS_SYSTEM where @member's device has no such atomics; a preferred
  *   device, %DRM_MSVM_ATOMICS_DEVICE, a granularity or a prefetch other than none for
  *   memory that can't be moved (files, shared memory, hugetlbfs);
