@@ -52,7 +52,8 @@
  *
  * Beside these: the pool lock, &msvm_fault_pool.lock (spinlock), by which fault
  * workers share what was pushed. It may be taken with any of them held, and
- * none is taken with it. Interrupts take only a device's queue lock.
+ * none is taken with it. Interrupts take only a device's queue lock. Likewise the lock
+ * of attributes, &msvm_attr_store.lock (rwlock), for looking them up.
  *
  * A fault maps for other members than its own within a read section of
  * &drm_msvm.srcu, in which it holds the range mutex, takes 6 and 7 and allocates, and
@@ -96,6 +97,8 @@
  * - &struct msvm_fault_pool: created when the first member joins whose device has
  *   a fault queue, freed with the address space. Each fault in it is counted in
  *   its member, and drm_msvm_leave() waits for that count.
+ * - &struct msvm_attr_store: created when the first attributes are set, freed with
+ *   the address space after its notifier was unregistered.
  * - a range never leaves the tree while a device can reach its pages.
  */
 
