@@ -390,6 +390,71 @@ static void test_unload(void)
 	igt_assert(file_number(refs) == before);
 }
 
+#define INJECT "/sys/kernel/debug/drm_msvm/inject/alloc"
+
+static int make_dir(const char *path, const char *value)
+{
+	(void)value;
+	return mkdir(path, 0755) ? -errno : 0;
+}
+
+/*
+ * Something is done while the first, the second, ... allocation fails, until none of
+ * those it needs does. Each time but the last nothing must have happened.
+ */
+static void starve(int (*fn)(const char *path, const char *value),
+		   const char *path, const char *value, int least)
+{
+	char before[4096] = "", after[4096] = "", nth[16];
+	int n, ret = -ENOMEM;
+
+	if (value)
+		config_get(path, before, sizeof(before));
+	for (n = 0; ret; n++) {
+		snprintf(nth, sizeof(nth), "%d", n + 1);
+		igt_assert(file_write(INJECT, nth));
+		ret = fn(path, value);
+		file_write(INJECT, "0");
+		igt_assert_f(!ret || ret == -ENOMEM, "%s: %d\n", path, ret);
+		if (!ret)
+			break;
+		if (value) {
+			config_get(path, after, sizeof(after));
+			igt_assert_f(!strcmp(before, after), "%s is %s", path,
+				     after);
+		} else {
+			igt_assert_f(access(path, F_OK), "%s is there\n", path);
+		}
+	}
+	igt_assert_f(n >= least, "%s took %d allocations\n", path, n);
+}
+
+static void test_no_memory(void)
+{
+	igt_require_f(!access(INJECT, W_OK), "not built for tests\n");
+	starve(make_dir, POLICY, NULL, 2);
+	starve(make_dir, RULE, NULL, 3);
+	starve(make_dir, DEVICE, NULL, 1);
+	starve(config_set, POLICY "/placement", "system", 0);
+	starve(config_set, POLICY "/live", "1", 1);
+	starve(config_set, POLICY "/placement", "interleave", 1);
+	starve(config_set, CFS "/default/placement", "follow-fault", 1);
+	starve(config_set, RULE "/priority", "3", 2);
+	starve(config_set, RULE "/match_comm", "x", 2);
+	starve(config_set, RULE "/match_uid", "1", 2);
+	starve(config_set, RULE "/match_cgroup", "/x", 2);
+	/* What takes away needs none, and can't fail. */
+	cfs_link("igt-r", "igt-a");
+	igt_assert(file_write(INJECT, "1"));
+	config_put(POLICY "/live", "0");
+	cfs_unlink("igt-r");
+	cfs_rmdir("rules", "igt-r");
+	cfs_rmdir("policies", "igt-a");
+	cfs_rmdir("devices", "igt-none");
+	igt_assert_eq(file_number(INJECT), 1);
+	file_write(INJECT, "0");
+}
+
 static void configfs(const char *name, const char *text, void (*fn)(void))
 {
 	igt_describe(text);
@@ -417,6 +482,7 @@ igt_main
 	configfs("links", "links from rules to policies", test_links);
 	configfs("teardown", "in which order all can be removed",
 		 test_teardown);
+	configfs("no-memory", "allocations fail", test_no_memory);
 	configfs("unload", "what exists keeps the module", test_unload);
 
 	igt_fixture {

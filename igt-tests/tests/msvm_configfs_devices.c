@@ -89,7 +89,7 @@ static void limit(struct vsvm_set *set)
 	holds(p, SIZE, 1);
 	fill(set, p, SIZE, 2);
 	igt_assert(vram_info(set, 0).used <= 4 * MIB);
-	/* A limit that is more than there is is none. */
+	/* More than there is means no limit. */
 	limit_set(1UL << 40);
 	config_expect(file("svm_limit_bytes"), "1099511627776");
 	igt_assert_eq_u64(vram_info(set, 0).limit, vram_info(set, 0).size);

@@ -59,9 +59,10 @@ void msvm_claims_changed(void)
 {
 	struct msvm_rules *rules = msvm_rules_locked();
 
-	/* What has changed is seen by whoever sees this. */
-	if (rules)
-		smp_store_release(&rules->generation, ++msvm_rules_generation);
+	if (!rules)
+		return;
+	/* What has changed is seen by whoever sees this: msvm_claim_index(). */
+	smp_store_release(&rules->generation, ++msvm_rules_generation);
 }
 
 /* Is @a tried before @b? */
@@ -211,7 +212,7 @@ static bool msvm_in_cgroup(struct cgroup *cgroup, const char *path)
  * enum msvm_miss - Why a rule does not claim.
  * @MSVM_CLAIMS: It does.
  * @MSVM_MISS_NO_POLICY: No policy is linked.
- * @MSVM_MISS_NOT_LIVE: The one that is is not live.
+ * @MSVM_MISS_NOT_LIVE: The policy is not live.
  * @MSVM_MISS_COMM: Another name.
  * @MSVM_MISS_CGROUP: Another cgroup.
  * @MSVM_MISS_UID: Another user.

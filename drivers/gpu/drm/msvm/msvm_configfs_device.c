@@ -24,6 +24,7 @@
  */
 struct msvm_device_item {
 	struct config_item item;
+	/* Outside of the lock of all devices, with no other of ours. */
 	struct mutex lock;
 	struct msvm_device_config config;
 	char name[MSVM_DEVICE_NAME];

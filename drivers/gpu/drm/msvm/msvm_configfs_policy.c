@@ -392,41 +392,6 @@ void msvm_policy_show(struct seq_file *m,
 	seq_puts(m, "\n");
 }
 
-#define MSVM_POLICY_ATTRS \
-	&msvm_policy_attr_placement, \
-	&msvm_policy_attr_map_mode, \
-	&msvm_policy_attr_peer_access, \
-	&msvm_policy_attr_prefetch, \
-	&msvm_policy_attr_evict_to, \
-	&msvm_policy_attr_chunk_sizes, \
-	&msvm_policy_attr_prefetch_percent, \
-	&msvm_policy_attr_migrate_threshold, \
-	&msvm_policy_attr_migrate_window_ms, \
-	&msvm_policy_attr_thrash_threshold, \
-	&msvm_policy_attr_thrash_window_us, \
-	&msvm_policy_attr_thrash_throttle_us, \
-	&msvm_policy_attr_thrash_max_throttles, \
-	&msvm_policy_attr_thrash_pin_ms, \
-	&msvm_policy_attr_thrash_reset_ms, \
-	&msvm_policy_attr_thrash_max_resets, \
-	&msvm_policy_attr_timeslice_ms, \
-	&msvm_policy_attr_interleave_kib, \
-	&msvm_policy_attr_preferred_devices
-
-static struct configfs_attribute *msvm_policy_default_attrs[] = {
-	MSVM_POLICY_ATTRS,
-	NULL
-};
-
-static const struct config_item_type msvm_policy_default_type = {
-	.ct_attrs = msvm_policy_default_attrs,
-	.ct_owner = THIS_MODULE,
-};
-
-static struct msvm_policy_item msvm_policy_default_item = {
-	.target = &msvm_target_default,
-};
-
 static ssize_t msvm_policy_live_show(struct config_item *cfg, char *page)
 {
 	guard(mutex)(&msvm_control_lock);
@@ -459,10 +424,38 @@ static ssize_t msvm_policy_live_store(struct config_item *cfg, const char *page,
 }
 CONFIGFS_ATTR(msvm_policy_, live);
 
+/* The default policy is always live and has all but the first. */
 static struct configfs_attribute *msvm_policy_attrs[] = {
-	MSVM_POLICY_ATTRS,
 	&msvm_policy_attr_live,
+	&msvm_policy_attr_placement,
+	&msvm_policy_attr_map_mode,
+	&msvm_policy_attr_peer_access,
+	&msvm_policy_attr_prefetch,
+	&msvm_policy_attr_evict_to,
+	&msvm_policy_attr_chunk_sizes,
+	&msvm_policy_attr_prefetch_percent,
+	&msvm_policy_attr_migrate_threshold,
+	&msvm_policy_attr_migrate_window_ms,
+	&msvm_policy_attr_thrash_threshold,
+	&msvm_policy_attr_thrash_window_us,
+	&msvm_policy_attr_thrash_throttle_us,
+	&msvm_policy_attr_thrash_max_throttles,
+	&msvm_policy_attr_thrash_pin_ms,
+	&msvm_policy_attr_thrash_reset_ms,
+	&msvm_policy_attr_thrash_max_resets,
+	&msvm_policy_attr_timeslice_ms,
+	&msvm_policy_attr_interleave_kib,
+	&msvm_policy_attr_preferred_devices,
 	NULL
+};
+
+static const struct config_item_type msvm_policy_default_type = {
+	.ct_attrs = msvm_policy_attrs + 1,
+	.ct_owner = THIS_MODULE,
+};
+
+static struct msvm_policy_item msvm_policy_default_item = {
+	.target = &msvm_target_default,
 };
 
 /* The directory is gone; a rule that leads to it would have kept it. */

@@ -10,6 +10,10 @@
 #include "msvm_control.h"
 #include "msvm_internal.h"
 
+/*
+ * Protects what configfs's files say, targets and rules. Taken with locks of configfs
+ * held; whoever claims a policy takes neither.
+ */
 DEFINE_MUTEX(msvm_control_lock);
 
 struct msvm_target msvm_target_default = { .name = "default" };

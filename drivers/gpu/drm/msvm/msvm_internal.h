@@ -60,6 +60,12 @@
  * never waits for the process. Who waits for such sections, drm_msvm_leave(), holds
  * none of the locks.
  *
+ * What configfs says about policies and rules is under ``msvm_control_lock``, about
+ * devices under the lock of the devices; both are taken with configfs's locks held,
+ * and never by a fault, which finds its policy under RCU (msvm_claim.c). Eviction
+ * that a limit asks for runs with the lock of the devices held, so eviction takes
+ * none of the locks above 5.
+ *
  * An invalidation takes 6 and 7 and no other. It comes with mmap_lock or folio
  * locks held, which is why 3 and 4 must never be taken in it. The CPU side
  * changing during a fault is answered by trying again, never by holding a
