@@ -89,6 +89,9 @@ struct result {
 	unsigned int faults, evictions, throttles, pins;
 };
 
+/* How long patterns last, in percent of what they say. */
+extern unsigned int sim_length;
+
 extern const struct machine machines[];
 extern const unsigned int nr_machines;
 extern const struct pattern patterns[];

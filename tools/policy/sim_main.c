@@ -184,6 +184,32 @@ static void print_table(const struct machine *m, bool limit)
 	printf("\n");
 }
 
+/* How the ratio depends on how long a program runs: first moves have to pay off. */
+static void print_lengths(void)
+{
+	static const unsigned int lengths[] = { 25, 50, 100, 200, 400 };
+	unsigned int m, p, i;
+	struct row row;
+
+	for (m = 0; m < nr_machines; m++) {
+		printf(".. list-table:: %s: ratio by length\n   :header-rows: 1\n\n   * - pattern\n",
+		       machines[m].name);
+		for (i = 0; i < sizeof(lengths) / sizeof(*lengths); i++)
+			printf("     - %u %%\n", lengths[i]);
+		for (p = 0; p < nr_patterns; p++) {
+			printf("   * - %s\n", patterns[p].name);
+			for (i = 0; i < sizeof(lengths) / sizeof(*lengths); i++) {
+				sim_length = lengths[i];
+				run_row(&machines[m], &patterns[p], 1, &row);
+				printf("     - %u.%02u\n", ratio(&row) / 100,
+				       ratio(&row) % 100);
+			}
+			sim_length = 100;
+		}
+		printf("\n");
+	}
+}
+
 /* One line each, and whether all are within the limit. */
 static int check(bool brief)
 {
@@ -232,5 +258,6 @@ int main(int argc, char **argv)
 		print_table(&machines[m], false);
 		print_table(&machines[m], true);
 	}
+	print_lengths();
 	return 0;
 }

@@ -20,17 +20,22 @@
  * own memory 1555 GB/s. Peers across a host bridge reach 10 GB/s.
  */
 #define COMMON						\
-	.range = 2 * MB, .vram = 512,			\
+	.vram = 512,					\
 	.local_bw = 1555000, .host_bw = 25000, .copy_bw = 19800, \
-	.groups = 1,					\
 	.latency_local = 500, .latency_peer = 1000, .latency_host = 1500, \
 	.fault = 30000, .map = 2000, .move = 26000
 
 const struct machine machines[] = {
-	{ .name = "fast peers", COMMON, .peer_bw = 200000 },
-	{ .name = "slow peers", COMMON, .peer_bw = 10000, .peer_over_host = true },
-	{ .name = "no peers", COMMON },
+	{ .name = "fast peers", COMMON, .range = 2 * MB, .groups = 1, .peer_bw = 200000 },
+	{ .name = "slow peers", COMMON, .range = 2 * MB, .groups = 1,
+	  .peer_bw = 10000, .peer_over_host = true },
+	{ .name = "no peers", COMMON, .range = 2 * MB, .groups = 1 },
+	{ .name = "two pairs", COMMON, .range = 2 * MB, .groups = 2, .peer_bw = 200000 },
+	{ .name = "ranges of 64 KiB", COMMON, .range = 64 << 10, .groups = 1,
+	  .peer_bw = 200000 },
 };
+
+unsigned int sim_length = 100;
 
 const unsigned int nr_machines = ARRAY_SIZE(machines);
 
@@ -47,6 +52,13 @@ static void add(struct trace *t, unsigned int g, u32 range, u32 bytes)
 		t->ranges = range + 1;
 }
 
+/* So many times, for the length that is wanted; at least once. */
+static unsigned int times(unsigned int n)
+{
+	n = n * sim_length / 100;
+	return n ? n : 1;
+}
+
 static void barrier(struct trace *t)
 {
 	unsigned int g;
@@ -57,11 +69,11 @@ static void barrier(struct trace *t)
 
 /* Each GPU goes through memory of its own again and again. */
 static void passes(struct trace *t, const struct machine *m, unsigned int g,
-		   unsigned int from, unsigned int nr, unsigned int times)
+		   unsigned int from, unsigned int nr, unsigned int often)
 {
 	unsigned int pass, i;
 
-	for (pass = 0; pass < times; pass++)
+	for (pass = 0; pass < often; pass++)
 		for (i = 0; i < nr; i++)
 			add(t, g, from + i, m->range);
 }
@@ -72,7 +84,7 @@ static void make_private(struct trace *t, const struct machine *m, u64 seed)
 
 	(void)seed;
 	for (g = 0; g < SIM_GPUS; g++)
-		passes(t, m, g, g * 256, 256, 16);
+		passes(t, m, g, g * 256, 256, times(16));
 }
 
 static void make_read_shared(struct trace *t, const struct machine *m, u64 seed)
@@ -80,7 +92,7 @@ static void make_read_shared(struct trace *t, const struct machine *m, u64 seed)
 	unsigned int g, pass;
 
 	(void)seed;
-	for (pass = 0; pass < 32; pass++) {
+	for (pass = 0; pass < times(32); pass++) {
 		for (g = 0; g < SIM_GPUS; g++)
 			passes(t, m, g, 0, 128, 1);
 		barrier(t);
@@ -95,7 +107,7 @@ static void make_write_shared(struct trace *t, const struct machine *m, u64 seed
 	(void)m;
 	for (g = 0; g < SIM_GPUS; g++) {
 		prandom_seed_state(&rnd, seed * 100 + g);
-		for (i = 0; i < 50000; i++)
+		for (i = 0; i < times(50000); i++)
 			add(t, g, prandom_u32_state(&rnd) % 32, 4096);
 	}
 }
@@ -106,7 +118,7 @@ static void make_producer(struct trace *t, const struct machine *m, u64 seed)
 	unsigned int g, epoch;
 
 	(void)seed;
-	for (epoch = 0; epoch < 64; epoch++) {
+	for (epoch = 0; epoch < times(64); epoch++) {
 		for (g = 0; g < SIM_GPUS; g++)
 			passes(t, m, g, g * 32, 32, 1);
 		barrier(t);
@@ -122,7 +134,7 @@ static void make_stream(struct trace *t, const struct machine *m, u64 seed)
 
 	(void)seed;
 	for (g = 0; g < SIM_GPUS; g++)
-		passes(t, m, g, g * m->vram * 3 / 2, m->vram * 3 / 2, 16);
+		passes(t, m, g, g * m->vram * 3 / 2, m->vram * 3 / 2, times(32));
 }
 
 static void make_random(struct trace *t, u64 seed, unsigned int ranges,
@@ -133,7 +145,7 @@ static void make_random(struct trace *t, u64 seed, unsigned int ranges,
 
 	for (g = 0; g < SIM_GPUS; g++) {
 		prandom_seed_state(&rnd, seed * 100 + g);
-		for (i = 0; i < ops; i++)
+		for (i = 0; i < times(ops); i++)
 			add(t, g, prandom_u32_state(&rnd) % ranges, bytes);
 	}
 }
@@ -141,7 +153,7 @@ static void make_random(struct trace *t, u64 seed, unsigned int ranges,
 static void make_random_sparse(struct trace *t, const struct machine *m, u64 seed)
 {
 	(void)m;
-	make_random(t, seed, 1024, 8192, 100000);
+	make_random(t, seed, 1024, 8192, 200000);
 }
 
 static void make_random_dense(struct trace *t, const struct machine *m, u64 seed)
@@ -157,7 +169,7 @@ static void make_hot_cold(struct trace *t, const struct machine *m, u64 seed)
 
 	for (g = 0; g < SIM_GPUS; g++) {
 		prandom_seed_state(&rnd, seed * 100 + g);
-		for (i = 0; i < 60000; i++) {
+		for (i = 0; i < times(60000); i++) {
 			at = prandom_u32_state(&rnd) % (nr / 5);
 			if (prandom_u32_state(&rnd) % 10 == 0)
 				at = prandom_u32_state(&rnd) % nr;
@@ -173,8 +185,8 @@ static void make_phases(struct trace *t, const struct machine *m, u64 seed)
 
 	(void)seed;
 	for (g = 0; g < SIM_GPUS; g++) {
-		passes(t, m, g, g * 2 * nr, nr, 64);
-		passes(t, m, g, (g * 2 + 1) * nr, nr, 64);
+		passes(t, m, g, g * 2 * nr, nr, times(64));
+		passes(t, m, g, (g * 2 + 1) * nr, nr, times(64));
 	}
 }
 
@@ -184,7 +196,7 @@ static void make_halo(struct trace *t, const struct machine *m, u64 seed)
 	unsigned int g, step;
 
 	(void)seed;
-	for (step = 0; step < 32; step++) {
+	for (step = 0; step < times(32); step++) {
 		for (g = 0; g < SIM_GPUS; g++) {
 			passes(t, m, g, g * 200, 200, 1);
 			passes(t, m, g, (g + 1) % SIM_GPUS * 200, 4, 1);
@@ -199,9 +211,9 @@ static void make_unequal(struct trace *t, const struct machine *m, u64 seed)
 	unsigned int g;
 
 	(void)seed;
-	passes(t, m, 0, 0, m->vram * 3 / 2, 16);
+	passes(t, m, 0, 0, m->vram * 3 / 2, times(32));
 	for (g = 1; g < SIM_GPUS; g++)
-		passes(t, m, g, m->vram * 3 / 2 + g * 64, 64, 16);
+		passes(t, m, g, m->vram * 3 / 2 + g * 64, 64, times(32));
 }
 
 /* Everything is used once: nothing that is moved pays off. */
@@ -222,7 +234,7 @@ static void make_hand_off(struct trace *t, const struct machine *m, u64 seed)
 	(void)seed;
 	for (epoch = 0; epoch < 8; epoch++) {
 		for (g = 0; g < SIM_GPUS; g++)
-			passes(t, m, g, (g + epoch) % SIM_GPUS * 64, 64, 64);
+			passes(t, m, g, (g + epoch) % SIM_GPUS * 64, 64, times(64));
 		barrier(t);
 	}
 }
@@ -234,13 +246,13 @@ const struct pattern patterns[] = {
 	  make_write_shared },
 	{ "producer-consumer", "each GPU writes what its neighbour reads once", false,
 	  make_producer },
-	{ "stream", "each GPU goes through 1.5 times its memory, 16 times", false,
+	{ "stream", "each GPU goes through 1.5 times its memory, 32 times", false,
 	  make_stream },
 	{ "random-sparse", "all GPUs access 8 KiB anywhere in 2 GiB", false,
 	  make_random_sparse },
 	{ "random-dense", "all GPUs access 2 MiB anywhere in 512 MiB", false,
 	  make_random_dense },
-	{ "hot-cold", "1.5 times a GPU's memory, 9 of 10 accesses to a fifth of it", false,
+	{ "hot-cold", "1.5 times a GPU's memory, 9 of 10 accesses to a fifth of it", true,
 	  make_hot_cold },
 	{ "phases", "a working set of 3/4 of a GPU's memory, then another", false,
 	  make_phases },

@@ -144,8 +144,8 @@ static bool msvm_pin(const struct msvm_policy_params *params,
 {
 	u64 until;
 
-	if (place < MSVM_POLICY_SLOTS && place != view->at &&
-	    !msvm_can_hold(view, place))
+	if ((place != view->at && !msvm_can_hold(view, place)) ||
+	    !msvm_reaches(params, view, view->slot, place))
 		place = MSVM_AT_SYSTEM;
 	decision->action = place == view->at ? MSVM_STAY : MSVM_MOVE;
 	decision->reason = MSVM_REASON_PINNED;

@@ -338,7 +338,7 @@ static void row_apply(struct fixture *f, const struct row *row)
 	/* Displaced a while ago, but not long ago. */
 	if (row->set & FULL) {
 		f->heat.last_party = SYS;
-		f->heat.last_move = NOW - 400 * MS;
+		f->heat.last_move = NOW - 700 * MS;
 		f->heat.cost = 132 * US;
 	}
 	if (row->set & HOT)
