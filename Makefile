@@ -27,6 +27,7 @@ help:
 	@echo '  make test-debug                all tests on a kernel with KASAN and lockdep'
 	@echo '  make failnth [MINUTES=10] [SEED=...]  the tests, with allocations that fail'
 	@echo '  make test-pci                  tests with GPUs on PCI, behind an IOMMU, in each topology'
+	@echo '  make policy-tables             simulate placements, into Documentation/gpu/drm-msvm-policy.rst'
 	@echo "  make test-hmm [KERNEL=debug]   the kernel's hmm-tests, against its own test_hmm and drm_msvm"
 	@echo '  make stress [MINUTES=60] [SEED=1]  random operations against a model, for so long'
 	@echo
@@ -84,7 +85,7 @@ install-tests: tools igt-tests
 
 # --- for people --------------------------------------------------------------
 
-.PHONY: demo test test-debug test-pci test-hmm stress
+.PHONY: demo test test-debug test-pci policy-tables test-hmm stress
 demo:
 	@sh '$(TOP)/tools/demo/run' '$(GPUS)' '$(FILE)'
 
@@ -96,6 +97,9 @@ test-debug:
 
 test-pci:
 	@bash '$(TOP)/tools/check/pci'
+
+policy-tables:
+	$(MAKE) -C '$(TOP)/tools/policy' tables
 
 # KERNEL=stock has no test_hmm to compare with.
 KERNEL	?= debug
@@ -119,4 +123,5 @@ clean:
 	-@if [ -d '$(KDIR)' ]; then $(KBUILD) clean; fi
 	$(MAKE) -C '$(TOP)/tools/demo' clean
 	$(MAKE) -C '$(TOP)/tools/load' clean
+	$(MAKE) -C '$(TOP)/tools/policy' clean
 	$(MAKE) -C '$(TOP)/igt-tests' clean

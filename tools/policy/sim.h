@@ -68,12 +68,14 @@ struct trace {
  * @name: For people.
  * @what: In words.
  * @limit: Faults can't tell what would be best; reported, not judged.
+ * @seeded: It differs from seed to seed.
  * @make: Fill in a trace.
  */
 struct pattern {
 	const char *name;
 	const char *what;
 	bool limit;
+	bool seeded;
 	void (*make)(struct trace *trace, const struct machine *m, u64 seed);
 };
 

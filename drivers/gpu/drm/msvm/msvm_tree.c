@@ -17,7 +17,7 @@
 #define MSVM_STREAM_AHEAD	4
 
 /* An attribute may ask for larger pieces than this, but does not get them. */
-#define MSVM_MAX_GRANULARITY	30
+#define MSVM_MAX_GRANULARITY	30U
 
 static unsigned int msvm_tree_weight(u32 bits)
 {
@@ -134,7 +134,7 @@ void msvm_window(const struct msvm_policy_params *params,
 	enum msvm_prefetch_mode mode = msvm_prefetch(params, view);
 	u64 block = view->start & ~(MSVM_TREE_BLOCK - 1);
 	u64 start = view->start, end = view->end, piece;
-	u8 granularity = view->attrs ? view->attrs->granularity : 0;
+	unsigned int granularity = view->attrs ? view->attrs->granularity : 0;
 
 	if (view->limit_end <= view->limit_start ||
 	    decision->to >= MSVM_POLICY_SLOTS)
@@ -145,7 +145,7 @@ void msvm_window(const struct msvm_policy_params *params,
 		return;
 
 	if (granularity) {
-		piece = 1ULL << min(granularity, (u8)MSVM_MAX_GRANULARITY);
+		piece = 1ULL << min(granularity, MSVM_MAX_GRANULARITY);
 		start &= ~(piece - 1);
 		end = (end + piece - 1) & ~(piece - 1);
 	}

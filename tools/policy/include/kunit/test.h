@@ -50,10 +50,6 @@ void kunit_fail(struct kunit *test, const char *file, int line,
 	}								\
 	extern int __policy_semicolon
 
-#define MODULE_DESCRIPTION(text)	extern int __policy_semicolon
-#define MODULE_IMPORT_NS(name)		extern int __policy_semicolon
-#define MODULE_LICENSE(name)		extern int __policy_semicolon
-
 static inline void *kunit_kzalloc(struct kunit *test, size_t size, int flags)
 {
 	void *memory = calloc(1, size);

@@ -15,8 +15,8 @@
 
 #include "../msvm_policy.h"
 
-#define MB		(1ULL << 20)
-#define GB		(1ULL << 30)
+#define MB		BIT_ULL(20)
+#define GB		BIT_ULL(30)
 #define US		1000ULL
 #define MS		1000000ULL
 #define NOW		(1000 * MS)

@@ -301,8 +301,8 @@ static void check_decision(struct kunit *test, const struct fixture *f,
 	KUNIT_EXPECT_FALSE(test, d->pin && d->action > MSVM_MOVE);
 	if (d->action == MSVM_MOVE) {
 		KUNIT_ASSERT_TRUE(test, d->to == MSVM_AT_SYSTEM || d->to < view->nr_slots);
-		KUNIT_EXPECT_FALSE(test, view->kind == MSVM_KIND_FIXED &&
-					 d->to < view->nr_slots);
+		if (view->kind == MSVM_KIND_FIXED)
+			KUNIT_EXPECT_EQ(test, d->to, MSVM_AT_SYSTEM);
 	} else {
 		KUNIT_EXPECT_EQ(test, d->to, view->at);
 	}
