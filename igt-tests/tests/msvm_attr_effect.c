@@ -124,6 +124,34 @@ static void no_access_shared(struct vsvm_set *set)
 	close(fd);
 }
 
+/* GPUs without page faults lose what is kept mapped for them, and get it back. */
+static void no_access_kept(struct vsvm_set *set)
+{
+	char *p = anon_aligned(SZ_2M, SZ_2M);
+	struct drm_vsvm_cmd cmd = vsvm_store(p + SZ_64K, 8, 1);
+	int gpu;
+
+	for (gpu = 0; gpu < set->n; gpu++) {
+		struct drm_vsvm_keep keep = {
+			.vm_id = set->vm[gpu], .start = to_u64(p),
+			.len = SZ_2M, .access = DRM_VSVM_ACCESS_WRITE,
+		};
+
+		igt_assert_eq(vsvm_ioctl(set->fd[gpu], DRM_IOCTL_VSVM_KEEP,
+					 &keep), 0);
+	}
+	for (gpu = 0; gpu < set->n; gpu++) {
+		vsvm_run(set, gpu, &cmd, 1);
+		attr_set(set, p + SZ_64K, SZ_64K,
+			 attr_no_access(set, gpu, true));
+		igt_assert_eq(vsvm_try(set, gpu, &cmd, 1).status, -EFAULT);
+		attr_set(set, p + SZ_64K, SZ_64K,
+			 attr_no_access(set, gpu, false));
+		vsvm_run(set, gpu, &cmd, 1);
+	}
+	munmap(p, SZ_2M);
+}
+
 /* What the jobs below write, and whether they may. */
 struct strip {
 	uint64_t *count;
@@ -491,6 +519,8 @@ igt_main
 	     no_access_first);
 	each("no-access-shared", "Nor shared memory.", MSVM_ONLY,
 	     no_access_shared);
+	each_made("no-access-kept", "Nor memory that is kept mapped.", MSVM_ONLY,
+		  ATTR("page_faults=0"), no_access_kept);
 	each("no-access-live", "By the time the call returns no job gets through.",
 	     MSVM_ONLY, no_access_live);
 	each("changes-live", "Changes while all GPUs fault, and unmapping.",

@@ -16,11 +16,11 @@
 #include "msvm_attr.h"
 #include "msvm_internal.h"
 
-static_assert(DRM_MSVM_PREFERRED_NONE == MSVM_ATTR_NONE);
-static_assert(DRM_MSVM_PREFERRED_SYSTEM == MSVM_ATTR_SYSTEM);
+static_assert(MSVM_ATTR_NONE == DRM_MSVM_PREFERRED_NONE);
+static_assert(MSVM_ATTR_SYSTEM == DRM_MSVM_PREFERRED_SYSTEM);
 static_assert((int)DRM_MSVM_ATOMICS_SYSTEM == (int)MSVM_ATOMICS_SYSTEM);
 static_assert((int)DRM_MSVM_PREFETCH_TREE == MSVM_PREFETCH_TREE + 1);
-static_assert(DRM_MSVM_MAX_MEMBERS == MSVM_POLICY_SLOTS);
+static_assert(MSVM_POLICY_SLOTS == DRM_MSVM_MAX_MEMBERS);
 
 /**
  * struct msvm_attr_change - Changes that are made, or not, together.
@@ -147,11 +147,11 @@ static int msvm_attr_check_all(const struct msvm_attrs *attrs, const char **why)
 	}
 	/* Each reader would have a copy: a page is in one place only. */
 	if (attrs->read_mostly && device) {
-		*why = "memory that is mostly read stays in system memory, but a device is preferred";
+		*why = "what is mostly read can't be at a preferred device";
 		return -EOPNOTSUPP;
 	}
 	if (attrs->read_mostly && attrs->atomics == MSVM_ATOMICS_DEVICE) {
-		*why = "memory that is mostly read stays in system memory, but a device's atomics bring it there";
+		*why = "what is mostly read can't be where atomics bring it";
 		return -EOPNOTSUPP;
 	}
 	if (attrs->atomics == MSVM_ATOMICS_SYSTEM && device) {
@@ -287,6 +287,20 @@ out_mmap:
 	return err;
 }
 
+/*
+ * Who may access memory again and takes no page faults did not get it mapped so far,
+ * though it is to be kept mapped.
+ */
+static void msvm_attr_keep(const struct msvm_attr_change *change)
+{
+	unsigned int i;
+
+	for (i = 0; i < change->n; i++)
+		if (change->attrs[i].type == DRM_MSVM_ATTR_NO_ACCESS &&
+		    !change->attrs[i].value)
+			msvm_keep_recheck(change->attrs[i].member);
+}
+
 static int msvm_attr_set(struct drm_msvm *msvm, unsigned long start,
 			 unsigned long end, struct msvm_attr_change *change)
 {
@@ -311,9 +325,12 @@ static int msvm_attr_set(struct drm_msvm *msvm, unsigned long start,
 		have = need;
 	}
 	msvm_attr_nodes_free(msvm, &nodes);
-	if (!err)
-		msvm_attr_apply(msvm, start, end, &change->effect);
-	return err;
+	if (err)
+		return err;
+	msvm_attr_apply(msvm, start, end, &change->effect);
+	if (change->effect.changed)
+		msvm_attr_keep(change);
+	return 0;
 }
 
 /**
@@ -352,7 +369,8 @@ static int msvm_attr_set(struct drm_msvm *msvm, unsigned long start,
  *   memory that can't be moved (files, shared memory, hugetlbfs);
  * - -EFAULT: there is no memory in part of the interval;
  * - -ESRCH: the process's memory is gone;
- * - -EINTR: the calling task is being killed;
+ * - -EINTR: the calling task is being killed, or, with the first attributes of an
+ *   address space, has got a signal;
  * - -ENOMEM.
  */
 int drm_msvm_set_attr(struct drm_msvm_member *member, u64 start, u64 end,
@@ -383,7 +401,8 @@ int drm_msvm_set_attr(struct drm_msvm_member *member, u64 start, u64 end,
 		mmput_async(msvm->mm);
 	}
 	if (err)
-		drm_dbg(member->dev->drm, "msvm: attributes of %#llx-%#llx: %s (%pe)\n",
+		drm_dbg(member->dev->drm,
+			"msvm: attributes of %#llx-%#llx: %s (%pe)\n",
 			start, end, change->why, ERR_PTR(err));
 	kfree(change);
 

@@ -124,8 +124,8 @@ static void msvm_attr_map(struct drm_msvm_member *member, unsigned long start,
 					 GFP_KERNEL));
 	if (!where)
 		return;
-	start = max(start, (unsigned long)member->va_start);
-	end = min(end, (unsigned long)member->va_end);
+	start = umax(start, member->va_start);
+	end = umin(end, member->va_end);
 	for (; start < end; start = stop) {
 		stop = min(ALIGN(start + 1, SZ_2M), end);
 		if (msvm_attr_map_block(member, start, stop, where))

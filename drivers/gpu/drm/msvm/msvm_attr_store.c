@@ -167,7 +167,7 @@ static struct msvm_attr_store *msvm_attr_store_create(struct drm_msvm *msvm)
 	if (err)
 		goto err_free;
 	msvm_stat_bytes(msvm, sizeof(*store));
-	/* Pairs with the lookups'. */
+	/* Pairs with smp_load_acquire() in lookups. */
 	smp_store_release(&msvm->attr_store, store);
 
 	return store;
@@ -184,6 +184,7 @@ err_free:
  */
 struct msvm_attr_store *msvm_attr_store_get(struct drm_msvm *msvm)
 {
+	/* Pairs with smp_store_release() when it is made. */
 	struct msvm_attr_store *store = smp_load_acquire(&msvm->attr_store);
 
 	if (store)
@@ -226,6 +227,7 @@ bool msvm_attr_lookup(struct drm_msvm *msvm, unsigned long addr,
 		      unsigned long *start, unsigned long *end,
 		      struct msvm_attrs *attrs)
 {
+	/* Pairs with smp_store_release() when it is made. */
 	struct msvm_attr_store *store = smp_load_acquire(&msvm->attr_store);
 	bool said;
 
@@ -271,6 +273,7 @@ static int msvm_attr_without_slot(struct msvm_attrs *attrs, void *data)
  */
 void msvm_attr_forget_slot(struct drm_msvm *msvm, u8 slot)
 {
+	/* Pairs with smp_store_release() when it is made. */
 	struct msvm_attr_store *store = smp_load_acquire(&msvm->attr_store);
 	u64 bit = BIT_ULL(slot);
 
@@ -287,6 +290,7 @@ static int msvm_attr_without_device(struct msvm_attrs *attrs, void *data)
 
 static void msvm_attr_forget_device_in(struct drm_msvm *msvm, void *data)
 {
+	/* Pairs with smp_store_release() when it is made. */
 	struct msvm_attr_store *store = smp_load_acquire(&msvm->attr_store);
 
 	if (store)

@@ -75,9 +75,11 @@ static void model_check(struct kunit *test, struct model *m)
 		if (page < next)
 			continue;
 		KUNIT_ASSERT_EQ(test, start, page);
-		if (page)
-			KUNIT_ASSERT_FALSE(test, msvm_attrs_equal(&attrs,
-							&m->pages[page - 1]));
+		if (page) {
+			bool same = msvm_attrs_equal(&attrs, &m->pages[page - 1]);
+
+			KUNIT_ASSERT_FALSE(test, same);
+		}
 		next = end;
 		nr += said;
 	}
