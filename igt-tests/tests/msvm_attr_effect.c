@@ -216,7 +216,7 @@ static int touch_round(struct party *party)
 
 static void changes_live(struct vsvm_set *set)
 {
-	int turns = vsvm_scale(400, 60), gpu, i;
+	int turns = vsvm_scale(400, 30), gpu, i;
 	char *p = anon_aligned(SZ_2M, SZ_2M);
 	struct drm_vsvm_attr attr;
 
