@@ -510,8 +510,9 @@ static void unplugged(struct vsvm_set *set)
 
 igt_main
 {
-	igt_fixture
+	igt_fixture {
 		out = anon(SZ_4K);
+	}
 
 	each("no-access", "A GPU that may not access memory can't.", MSVM_ONLY,
 	     no_access);
@@ -546,6 +547,7 @@ igt_main
 	each_made("unplugged", "What a GPU that is gone was named for is forgotten.",
 		  MSVM_ONLY, VRAM, unplugged);
 
-	igt_fixture
+	igt_fixture {
 		gpus_remove();
+	}
 }

@@ -523,6 +523,7 @@ igt_main
 		}
 	}
 
-	igt_fixture
+	igt_fixture {
 		gpus_remove();
+	}
 }
