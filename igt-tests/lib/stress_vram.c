@@ -14,6 +14,7 @@
 #include "gpus.h"
 #include "igt_compat.h"
 #include "mm.h"
+#include "policy.h"
 #include "stress.h"
 #include "vram.h"
 
@@ -61,6 +62,7 @@ void stress_vram_close(struct stress *s)
 			close(s->set.fd[s->set.n]);
 	}
 	gpus_remove();
+	policy_restore();
 	vsvm_placement("system");
 	file_write(EVICT_TO, "system");
 	vsvm_huge_moves(false);
@@ -339,16 +341,30 @@ static void op_destroy_busy(struct stress *s)
 	stress_verb(STRESS_VERB_DESTROY_BUSY);
 }
 
+/* Where memory goes, for whom it is mapped, and what is moved along. */
 static void op_placement(struct stress *s)
 {
-	static const char * const names[] = {
-		"first-touch", "follow-fault", "first-touch", "follow-fault",
-		"system",
+	static const char * const placements[] = {
+		"adaptive", "uvm-compat", "first-touch", "follow-fault",
+		"preferred", "interleave", "access-count", "system",
 	};
-	const char *name = names[stress_below(s, 5)];
+	static const char * const maps[] = { "lazy", "eager", "auto" };
+	static const char * const peers[] = { "on", "auto", "off" };
+	static const char * const along[] = { "none", "block", "tree" };
+	const char *placement = placements[stress_below(s, 8)];
+	const char *map = maps[stress_below(s, 3)];
+	const char *peer = peers[stress_below(s, 3)];
+	const char *prefetch = along[stress_below(s, 3)];
+	char node[32];
 
-	stress_note(s, "placement %s", name);
-	stress_check(s, vsvm_placement(name), "placement\n");
+	gpu_node(&s->set, plugged_gpu(s), node, sizeof(node));
+	stress_note(s, "placement %s, map %s, peers %s, prefetch %s, prefer %s",
+		    placement, map, peer, prefetch, node);
+	stress_check(s, policy_try("preferred_devices", node) &&
+		     policy_try("placement", placement) &&
+		     policy_try("map_mode", map) &&
+		     policy_try("peer_access", peer) &&
+		     policy_try("prefetch", prefetch), "placement\n");
 	stress_verb(STRESS_VERB_PLACEMENT);
 }
 

@@ -6,7 +6,6 @@
  */
 #include <linux/slab.h>
 
-#include "msvm_attr.h"
 #include "msvm_control.h"
 #include "msvm_internal.h"
 #include "msvm_memory.h"
@@ -19,6 +18,7 @@ static int msvm_map_eagerly_for(struct msvm_fault *fault,
 	struct drm_gpusvm *gpusvm = range->base.gpusvm;
 	u64 start = drm_gpusvm_range_start(&range->base);
 	u64 end = drm_gpusvm_range_end(&range->base);
+	bool known;
 	int idx, err;
 
 	if (start < member->va_start || end > member->va_end)
@@ -31,11 +31,13 @@ static int msvm_map_eagerly_for(struct msvm_fault *fault,
 		if (err)
 			return err;
 	}
+	known = msvm_range_find_slot(range, member->slot) >= 0;
 	idx = msvm_range_add_slot(range, member);
 	if (idx < 0)
 		return idx;
 	/* It has not faulted. */
-	range->entries[idx].faults = 0;
+	if (!known)
+		range->entries[idx].faults = 0;
 
 	drm_gpusvm_notifier_lock(gpusvm);
 	/* Mapped read-only is left so: it asks for more by a fault. */

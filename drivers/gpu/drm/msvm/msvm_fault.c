@@ -122,7 +122,6 @@ static int msvm_fault_serve(struct msvm_fault *fault,
 
 	lockdep_assert_held(&range->lock);
 
-	fault->decision = (struct msvm_decision) {};
 	err = msvm_attr_admit(range, member, fault->atomic);
 	/* Not all of it has the same attributes: a smaller range has. */
 	fault->walk_failed = err == -EXDEV;
@@ -284,12 +283,10 @@ static struct drm_msvm_range *msvm_fault_range(struct msvm_fault *fault,
 	unsigned long end = start + SZ_2M, chunk = fault->chunk;
 	struct drm_msvm_range *range;
 
-	if (msvm_attr_lookup(shard->msvm, fault->addr, &start, &end,
-			     &fault->attrs)) {
-		if (fault->attrs.granularity)
-			chunk = msvm_fault_chunk(fault, min(chunk,
-						 BIT(fault->attrs.granularity)));
-	}
+	msvm_attr_lookup(shard->msvm, fault->addr, &start, &end, &fault->attrs);
+	if (fault->attrs.granularity)
+		chunk = min(chunk, BIT(fault->attrs.granularity));
+	chunk = msvm_fault_chunk(fault, chunk);
 	while (chunk > PAGE_SIZE &&
 	       (ALIGN_DOWN(fault->addr, chunk) < start ||
 		ALIGN_DOWN(fault->addr, chunk) + chunk > end))
@@ -326,6 +323,7 @@ static int msvm_fault_try(struct msvm_fault *fault)
 	int err;
 
 	fault->walk_failed = false;
+	fault->decision = (struct msvm_decision) {};
 	fault->attr_seq = msvm_attr_seq(msvm);
 	shard = msvm_shard_get(msvm, fault->addr);
 	if (IS_ERR(shard))

@@ -118,6 +118,8 @@ struct msvm_known *msvm_view_after(struct msvm_fault *fault,
 int msvm_place(struct msvm_fault *fault, struct drm_msvm_range *range);
 void msvm_place_moved(struct msvm_fault *fault, struct drm_msvm_range *range,
 		      u64 began, u8 party);
+bool msvm_place_allowed(struct msvm_fault *fault, struct drm_msvm_range *range,
+			u8 slot);
 int msvm_place_nap(struct msvm_fault *fault);
 bool msvm_place_out_of_reach(struct drm_msvm_range *range,
 			     struct drm_msvm_member *member,

@@ -149,7 +149,7 @@ static bool msvm_view_needs_census(struct msvm_fault *fault,
 	const struct msvm_attrs *attrs = known->view.attrs;
 	unsigned int i;
 
-	if (known->view.kind != MSVM_KIND_ANON || fault->stay)
+	if (known->view.kind != MSVM_KIND_ANON)
 		return false;
 	if (fault->policy->params.placement == MSVM_PLACEMENT_SYSTEM &&
 	    fault->policy->params.peer_access != MSVM_PEER_OFF &&
@@ -336,5 +336,7 @@ struct msvm_known *msvm_view_after(struct msvm_fault *fault,
 	idx = srcu_read_lock(&known->msvm->srcu);
 	msvm_view_set_place(known, &census);
 	srcu_read_unlock(&known->msvm->srcu, idx);
+	/* Nor is it to be moved once more: for whom to map it where it is? */
+	known->view.kind = MSVM_KIND_FIXED;
 	return known;
 }

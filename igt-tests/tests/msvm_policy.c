@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Placements of policies: where pages are after who touched them, and why. Each GPU
+ * has a slot in the order in which they are opened.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "../lib/each.h"
+#include "../lib/gpus.h"
+#include "../lib/policy.h"
+#include "../lib/vram.h"
+
+#define MIB	(1UL << 20)
+#define VRAM	ATTR("vram_mib=8")
+#define PEERS	VRAM ATTR("peer_group=1")
+
+static char *begin(const char *placement, size_t len)
+{
+	policy_restore();
+	policy_restless();
+	if (placement)
+		policy_set("placement", placement);
+	return anon_aligned(len, SZ_2M);
+}
+
+static void end(struct vsvm_set *set, char *p, size_t len)
+{
+	munmap(p, len);
+	vram_expect_empty(set);
+	policy_restore();
+}
+
+/* Do GPUs of this set reach each other's memory? */
+static bool peers(struct vsvm_set *set)
+{
+	char *p = anon_aligned(SZ_2M, SZ_2M);
+	bool reach;
+
+	if (set->n == 1)
+		return false;
+	policy_set("placement", "first-touch");
+	gpu_touch(set, 0, p);
+	gpu_touch(set, 1, p);
+	reach = vram_count(set, p, SZ_4K, where_gpu(set, 0));
+	munmap(p, SZ_2M);
+	return reach;
+}
+
+/* Whoever comes first has it; the others map it there, or nobody has it. */
+static void first_touch(struct vsvm_set *set)
+{
+	size_t len = set->n * SZ_2M;
+	char *p = begin(NULL, len);
+	bool reach = peers(set);
+	int gpu;
+
+	policy_set("placement", "first-touch");
+	for (gpu = 0; gpu < set->n; gpu++) {
+		gpu_touch(set, gpu, p + gpu * SZ_2M);
+		vram_expect(set, p + gpu * SZ_2M, SZ_2M, where_gpu(set, gpu));
+	}
+	for (gpu = 0; gpu < set->n; gpu++) {
+		char *next = p + (gpu + 1) % set->n * SZ_2M;
+
+		gpu_touch(set, gpu, next);
+		vram_expect(set, next, SZ_2M, reach || set->n == 1 ?
+			    where_gpu(set, (gpu + 1) % set->n) : WHERE_SYSTEM);
+	}
+	end(set, p, len);
+}
+
+/* Whoever comes last. */
+static void follow_fault(struct vsvm_set *set)
+{
+	char *p = begin("follow-fault", SZ_2M);
+	int gpu;
+
+	for (gpu = 0; gpu < set->n; gpu++) {
+		gpu_touch(set, gpu, p);
+		vram_expect(set, p, SZ_2M, where_gpu(set, gpu));
+	}
+	gpus_drop(set);
+	gpu_touch(set, 0, p);
+	vram_expect(set, p, SZ_2M, where_gpu(set, 0));
+	end(set, p, SZ_2M);
+}
+
+/* As nvidia-uvm without hints: a fault brings it. */
+static void uvm_compat(struct vsvm_set *set)
+{
+	char *p = begin("uvm-compat", SZ_2M);
+	int gpu;
+
+	for (gpu = 0; gpu < set->n; gpu++) {
+		gpu_touch(set, gpu, p);
+		vram_expect(set, p, SZ_2M, where_gpu(set, gpu));
+	}
+	end(set, p, SZ_2M);
+}
+
+/* Nothing is moved by faults. */
+static void stays(struct vsvm_set *set)
+{
+	char *p = begin("system", SZ_2M);
+	uint64_t moves = policy_count(set, "moves");
+	int gpu;
+
+	for (gpu = 0; gpu < set->n; gpu++)
+		gpu_touch(set, gpu, p);
+	vram_expect(set, p, SZ_2M, WHERE_SYSTEM);
+	igt_assert_eq_u64(policy_count(set, "moves"), moves);
+	end(set, p, SZ_2M);
+}
+
+/* All goes to the last GPU, which the first one reaches; or stays. */
+static void preferred(struct vsvm_set *set)
+{
+	int last = set->n - 1;
+	char *p = begin(NULL, 2 * SZ_2M), node[32], nodes[64];
+	bool reach = peers(set);
+
+	gpu_node(set, last, node, sizeof(node));
+	policy_set("preferred_devices", node);
+	policy_set("placement", "preferred");
+	gpu_touch(set, 0, p);
+	if (reach || !last)
+		vram_expect(set, p, SZ_2M, where_gpu(set, last));
+	else
+		vram_expect(set, p, SZ_2M, WHERE_SYSTEM);
+	/* A name of nobody is passed over. */
+	snprintf(nodes, sizeof(nodes), "nobody-99 %s renderD99", node);
+	policy_set("preferred_devices", nodes);
+	gpu_touch(set, last, p + SZ_2M);
+	vram_expect(set, p + SZ_2M, SZ_2M, where_gpu(set, last));
+	end(set, p, 2 * SZ_2M);
+}
+
+/* The first of two is full, and would have to evict: the second takes the rest. */
+static void preferred_full(struct vsvm_set *set)
+{
+	int last = set->n - 1;
+	size_t len = 14 * MIB, i;
+	char *p = begin(NULL, len), first[32], nodes[80];
+
+	igt_require_f(peers(set), "no GPU reaches another's memory\n");
+	gpu_node(set, last, nodes, sizeof(nodes));
+	gpu_node(set, 0, first, sizeof(first));
+	strcat(strcat(nodes, " "), first);
+	policy_set("preferred_devices", nodes);
+	policy_set("placement", "preferred");
+	for (i = 0; i < len; i += SZ_2M)
+		gpu_touch(set, 0, p + i);
+	vram_expect(set, p + len - SZ_2M, SZ_2M, where_gpu(set, 0));
+	igt_assert_eq_u64(vram_count(set, p, len, where_gpu(set, last)),
+			  8 * 256);
+	/* One had to go before it was known to be full. */
+	igt_assert_eq_u64(vram_count(set, p, len, WHERE_SYSTEM), 512);
+	end(set, p, len);
+}
+
+/* Pieces go round the GPUs by address. */
+static void interleave(struct vsvm_set *set)
+{
+	size_t len = 2 * set->n * SZ_2M, i;
+	char *p = begin(NULL, len);
+	bool reach = peers(set);
+
+	policy_set("interleave_kib", "2048");
+	policy_set("placement", "interleave");
+	for (i = 0; i < len; i += SZ_2M) {
+		int turn = (to_u64(p + i) / SZ_2M) % set->n;
+
+		gpu_touch(set, 0, p + i);
+		vram_expect(set, p + i, SZ_2M, reach || !turn ?
+			    where_gpu(set, turn) : WHERE_SYSTEM);
+	}
+	end(set, p, len);
+}
+
+/* Only who comes often has it. */
+static void access_count(struct vsvm_set *set)
+{
+	char *p = begin("access-count", SZ_2M);
+	int last = set->n - 1, i;
+
+	policy_number("migrate_threshold", 3);
+	policy_number("migrate_window_ms", 600000);
+	memset(p, 0, SZ_2M);
+	for (i = 0; i < 2; i++) {
+		gpu_touch(set, last, p);
+		vram_expect(set, p, SZ_2M, WHERE_SYSTEM);
+		gpus_drop(set);
+	}
+	/* Others do not count for it. */
+	if (last) {
+		gpu_touch(set, 0, p);
+		vram_expect(set, p, SZ_2M, WHERE_SYSTEM);
+		gpus_drop(set);
+	}
+	gpu_touch(set, last, p);
+	vram_expect(set, p, SZ_2M, where_gpu(set, last));
+	end(set, p, SZ_2M);
+}
+
+/* Private memory where it is used; shared memory where all reach it. */
+static void adaptive(struct vsvm_set *set)
+{
+	size_t len = set->n * SZ_2M;
+	char *p = begin(NULL, len), *q = anon_aligned(SZ_2M, SZ_2M);
+	bool reach = peers(set);
+	int gpu;
+
+	policy_set("placement", "adaptive");
+	for (gpu = 0; gpu < set->n; gpu++) {
+		gpu_touch(set, gpu, p + gpu * SZ_2M);
+		vram_expect(set, p + gpu * SZ_2M, SZ_2M, where_gpu(set, gpu));
+	}
+	gpu_touch(set, 0, q);
+	for (gpu = 0; reach && gpu < set->n; gpu++) {
+		gpu_touch(set, gpu, q);
+		vram_expect(set, q, SZ_2M, where_gpu(set, 0));
+	}
+	munmap(q, SZ_2M);
+	end(set, p, len);
+}
+
+/* A device's memory is out of bounds for the others, or is not. */
+static void peer_access(struct vsvm_set *set)
+{
+	static const char * const modes[] = { "auto", "on", "off" };
+	char *p = begin(NULL, 3 * SZ_2M);
+	bool reach = peers(set);
+	int last = set->n - 1, i;
+
+	for (i = 0; i < 3; i++) {
+		char *q = p + i * SZ_2M;
+
+		policy_set("peer_access", modes[i]);
+		gpu_touch(set, 0, q);
+		gpu_touch(set, last, q);
+		vram_expect(set, q, SZ_2M, !last || (reach && i < 2) ?
+			    where_gpu(set, 0) : WHERE_SYSTEM);
+		igt_assert_eq_u64(*(uint64_t *)q, 1 + last);
+	}
+	end(set, p, 3 * SZ_2M);
+}
+
+/* Ranges are no larger than the policy says. */
+static void chunk_sizes(struct vsvm_set *set)
+{
+	static const struct {
+		const char *sizes;
+		unsigned int ranges;
+	} of[] = {
+		{ "2M 64K 4K", 1 }, { "64K 4K", 32 }, { "4K", 512 },
+		{ "2M 4K", 1 },
+	};
+	char *p = begin("first-touch", 4 * SZ_2M);
+	struct drm_vsvm_cmd cmd;
+	uint64_t before;
+	int i;
+
+	for (i = 0; i < 4; i++) {
+		before = policy_count(set, "ranges_created");
+		policy_set("chunk_sizes", of[i].sizes);
+		cmd = vsvm_fill(p + i * SZ_2M, 1, SZ_2M);
+		vsvm_run(set, set->n - 1, &cmd, 1);
+		igt_assert_eq_u64(policy_count(set, "ranges_created") - before,
+				  of[i].ranges);
+		vram_expect(set, p + i * SZ_2M, SZ_2M,
+			    where_gpu(set, set->n - 1));
+	}
+	end(set, p, 4 * SZ_2M);
+}
+
+/* A policy that makes no sense changes nothing. */
+static void refused(struct vsvm_set *set)
+{
+	char *p = begin("first-touch", SZ_2M);
+
+	igt_assert(!policy_try("placement", "preferred"));
+	igt_assert(!policy_try("chunk_sizes", "64K"));
+	gpu_touch(set, 0, p);
+	vram_expect(set, p, SZ_2M, where_gpu(set, 0));
+	end(set, p, SZ_2M);
+}
+
+igt_main
+{
+	each_made("first-touch", "at the first one", MSVM_ONLY, VRAM,
+		  first_touch);
+	each_made("first-touch-peers", "likewise, with peers", MSVM_ONLY, PEERS,
+		  first_touch);
+	each_made("follow-fault", "at the last one", MSVM_ONLY, VRAM,
+		  follow_fault);
+	each_made("follow-fault-peers", "likewise, with peers", MSVM_ONLY, PEERS,
+		  follow_fault);
+	each_made("uvm-compat", "as nvidia-uvm", MSVM_ONLY, VRAM, uvm_compat);
+	each_made("system", "nowhere else", MSVM_ONLY, PEERS, stays);
+	each_made("preferred", "at one of a list", MSVM_ONLY, VRAM, preferred);
+	each_made("preferred-peers", "likewise, with peers", MSVM_ONLY, PEERS,
+		  preferred);
+	each_made("preferred-full", "at the next one of the list", MSVM_ONLY,
+		  PEERS, preferred_full);
+	each_made("interleave", "round the GPUs", MSVM_ONLY, VRAM, interleave);
+	each_made("interleave-peers", "likewise, with peers", MSVM_ONLY, PEERS,
+		  interleave);
+	each_made("access-count", "at who comes often", MSVM_ONLY, PEERS,
+		  access_count);
+	each_made("adaptive", "the default", MSVM_ONLY, VRAM, adaptive);
+	each_made("adaptive-peers", "likewise, with peers", MSVM_ONLY, PEERS,
+		  adaptive);
+	each_made("peer-access", "others' memory", MSVM_ONLY, PEERS, peer_access);
+	each_made("chunk-sizes", "sizes of ranges", MSVM_ONLY, VRAM,
+		  chunk_sizes);
+	each_made("refused", "what makes no sense", MSVM_ONLY, VRAM, refused);
+
+	igt_fixture {
+		policy_restore();
+	}
+}

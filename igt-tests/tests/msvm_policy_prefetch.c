@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What is moved along with what faulted: nothing, the rest of the block, or what the
+ * tree says. It comes after the fault, so tests wait for it.
+ */
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "../lib/crowd.h"
+#include "../lib/each.h"
+#include "../lib/gpus.h"
+#include "../lib/policy.h"
+#include "../lib/vram.h"
+
+#define MIB	(1UL << 20)
+#define VRAM	ATTR("vram_mib=8")
+#define PEERS	VRAM ATTR("peer_group=1")
+
+static void begin(const char *prefetch)
+{
+	policy_restore();
+	policy_restless();
+	policy_set("placement", "first-touch");
+	policy_set("chunk_sizes", "64K 4K");
+	policy_set("prefetch", prefetch);
+}
+
+static char *memory(size_t len)
+{
+	char *p = anon_aligned(len, SZ_2M);
+
+	pattern_fill(p, len, 9);
+	return p;
+}
+
+/* Wait until so many pages of the memory are in a GPU. */
+static void expect_pages(struct vsvm_set *set, int gpu, const char *p,
+			 size_t len, size_t pages)
+{
+	int64_t deadline = vsvm_deadline(20);
+	size_t n;
+
+	while ((n = vram_count(set, p, len, where_gpu(set, gpu))) < pages) {
+		igt_assert_f(vsvm_now() < deadline, "%zu pages, not %zu\n", n,
+			     pages);
+		usleep(1000);
+	}
+	igt_assert_eq_u64(n, pages);
+}
+
+static void end(struct vsvm_set *set, char *p, size_t len)
+{
+	munmap(p, len);
+	vram_expect_empty(set);
+	policy_restore();
+}
+
+/*
+ * The contents are as they were, for who has it and for the CPU. What is read to must
+ * not bring along the process's own data, which stays.
+ */
+static void check(struct vsvm_set *set, int gpu, char *p, size_t len)
+{
+	policy_restore();
+	policy_set("placement", "system");
+	vsvm_gpu_check(set, gpu, p, len, 9);
+	pattern_check(p, len, 9);
+}
+
+/* The result has holes on either side, so that nothing comes along with it. */
+static void load(struct vsvm_set *set, int gpu, const char *p)
+{
+	uint64_t *result = anon_aligned(SZ_4K, SZ_2M);
+	struct drm_vsvm_cmd cmd = vsvm_load(p, 8, result);
+
+	vsvm_run(set, gpu, &cmd, 1);
+	munmap(result, SZ_4K);
+}
+
+static void none(struct vsvm_set *set)
+{
+	char *p = memory(SZ_2M);
+	uint64_t before;
+
+	begin("none");
+	before = policy_count(set, "prefetched_pages");
+	load(set, set->n - 1, p + 3 * SZ_64K);
+	expect_pages(set, set->n - 1, p, SZ_2M, 16);
+	igt_assert_eq_u64(policy_count(set, "prefetched_pages"), before);
+	check(set, set->n - 1, p, SZ_2M);
+	end(set, p, SZ_2M);
+}
+
+static void block(struct vsvm_set *set)
+{
+	char *p = memory(2 * SZ_2M);
+	int last = set->n - 1;
+	uint64_t pages, used;
+
+	begin("block");
+	pages = policy_count(set, "prefetched_pages");
+	used = policy_count(set, "prefetch_used");
+	load(set, last, p + 3 * SZ_64K);
+	expect_pages(set, last, p, SZ_2M, 512);
+	policy_wait(set, "prefetched_pages", pages + 512 - 16);
+	/* It was moved, and nobody has used it yet. */
+	igt_assert_eq_u64(policy_count(set, "prefetch_used"), used);
+	igt_assert_eq_u64(vram_count(set, p + SZ_2M, SZ_2M, WHERE_SYSTEM), 512);
+	load(set, last, p + 7 * SZ_64K);
+	igt_assert(policy_count(set, "prefetch_used") > used);
+	munmap(p + SZ_2M, SZ_2M);
+	check(set, last, p, SZ_2M);
+	end(set, p, SZ_2M);
+}
+
+/* More than half of each half: so many faults bring the whole block. */
+static void tree(struct vsvm_set *set)
+{
+	static const struct {
+		int leaf, there;
+	} steps[] = {
+		{ 0, 1 }, { 1, 2 }, { 2, 4 }, { 4, 8 }, { 8, 16 }, { 16, 32 },
+	};
+	char *p = memory(SZ_2M);
+	int last = set->n - 1;
+	unsigned int i;
+
+	begin("tree");
+	for (i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		load(set, last, p + steps[i].leaf * SZ_64K);
+		expect_pages(set, last, p, SZ_2M, 16 * steps[i].there);
+	}
+	check(set, last, p, SZ_2M);
+	end(set, p, SZ_2M);
+}
+
+/* Not across the end of the mapping, and not what another GPU has. */
+static void limits(struct vsvm_set *set)
+{
+	char *p = memory(SZ_2M);
+	int last = set->n - 1;
+
+	begin("block");
+	igt_assert(!mprotect(p + SZ_2M / 2, SZ_2M / 2, PROT_READ));
+	if (last)
+		vram_migrate(set, p + SZ_64K, SZ_64K, 0);
+	load(set, last, p);
+	expect_pages(set, last, p, SZ_2M, 256 - (last ? 16 : 0));
+	if (last)
+		vram_expect(set, p + SZ_64K, SZ_64K, where_gpu(set, 0));
+	check(set, last, p, SZ_2M);
+	end(set, p, SZ_2M);
+}
+
+/* Nothing is evicted for what nobody asked for. */
+static void full(struct vsvm_set *set)
+{
+	char *p = memory(SZ_2M), *q = anon_aligned(7 * MIB, SZ_2M);
+	uint64_t evictions;
+
+	begin("block");
+	memset(q, 1, 7 * MIB);
+	vram_migrate(set, q, 7 * MIB, 0);
+	evictions = vram_info(set, 0).evictions;
+	load(set, 0, p);
+	igt_assert(vram_count(set, p, SZ_2M, where_gpu(set, 0)) >= 16);
+	load(set, 0, q);
+	igt_assert_eq_u64(vram_info(set, 0).evictions, evictions);
+	munmap(q, 7 * MIB);
+	check(set, 0, p, SZ_2M);
+	end(set, p, SZ_2M);
+}
+
+/* Memory comes and goes, and so do VMs, while it is being moved along. */
+static int fill_round(struct party *party)
+{
+	size_t len = 2 * SZ_2M;
+	char *p = mmap(NULL, len, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct drm_vsvm_cmd cmds[2] = {
+		vsvm_fill(p, 7, SZ_4K), vsvm_fill(p + SZ_2M, 7, SZ_4K),
+	};
+	int err;
+
+	if (p == MAP_FAILED)
+		return -1;
+	memset(p, 3, len);
+	err = crowd_job(party, cmds, 2);
+	if (!err && party->rounds % 2 && (p[5] != 7 || p[SZ_2M - 1] != 3))
+		err = -1;
+	munmap(p, len);
+	return err;
+}
+
+static int leave_round(struct party *party)
+{
+	struct drm_vsvm_vm_create args = { .layout = party->set->layout };
+	int gpu = party->set->n - 1;
+
+	vsvm_vm_destroy(party->set->fd[gpu], party->set->vm[gpu]);
+	vsvm_ioctl(party->set->fd[gpu], DRM_IOCTL_VSVM_VM_CREATE, &args);
+	party->set->vm[gpu] = args.vm_id;
+	return 0;
+}
+
+static void churn(struct vsvm_set *set)
+{
+	int gpu;
+
+	begin("block");
+	crowd_begin();
+	for (gpu = 0; gpu < set->n - (set->n > 1); gpu++)
+		crowd_add(set, gpu, fill_round, NULL);
+	if (set->n > 1)
+		crowd_add(set, -1, leave_round, NULL);
+	crowd_start();
+	crowd_wait(vsvm_scale(30, 6));
+	crowd_stop();
+	policy_restore();
+	vram_expect_empty(set);
+}
+
+igt_main
+{
+	each_made("none", "nothing", MSVM_ONLY, VRAM, none);
+	each_made("block", "the rest of the block", MSVM_ONLY, VRAM, block);
+	each_made("tree", "by the tree", MSVM_ONLY, VRAM, tree);
+	each_made("limits", "not what is another's", MSVM_ONLY, PEERS, limits);
+	each_made("full", "only where there is room", MSVM_ONLY, VRAM, full);
+	each_made("churn", "memory and VMs go meanwhile", MSVM_ONLY, VRAM,
+		  churn);
+
+	igt_fixture {
+		policy_restore();
+	}
+}
