@@ -14,6 +14,10 @@
 #define DEFAULT	"/sys/kernel/config/drm_msvm/default/"
 #define TRACING	"/sys/kernel/tracing/"
 
+/* What of the event is read. */
+#define PLACED	"serial=%llu policy=%*s placement=%23s action=%15s to=%*s " \
+		"reason=%23s"
+
 /* In an order in which the old values go together with what a test set. */
 static const char * const files[] = {
 	"placement", "map_mode", "peer_access", "prefetch", "evict_to",
@@ -177,9 +181,9 @@ unsigned int placed_stop(void (*fn)(const struct placed *placed))
 		if (!p)
 			continue;
 		p = strstr(p, "serial=");
-		igt_assert_f(p && sscanf(p, "serial=%llu policy=%*s placement=%23s action=%15s to=%*s reason=%23s",
-					 &placed.serial, placed.placement,
-					 placed.action, placed.reason) == 4,
+		igt_assert_f(p && sscanf(p, PLACED, &placed.serial,
+					 placed.placement, placed.action,
+					 placed.reason) == 4,
 			     "not understood: %s\n", line);
 		n++;
 		fn(&placed);

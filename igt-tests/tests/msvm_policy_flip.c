@@ -82,7 +82,8 @@ static void check(const struct placed *placed)
 	if (nr_seen == sizeof(seen) / sizeof(seen[0]))
 		return;
 	seen[nr_seen].serial = placed->serial;
-	strcpy(seen[nr_seen++].placement, placed->placement);
+	memcpy(seen[nr_seen++].placement, placed->placement,
+	       sizeof(seen[0].placement));
 }
 
 static void flip(struct vsvm_set *set)
