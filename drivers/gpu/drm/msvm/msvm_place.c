@@ -11,7 +11,6 @@
 
 #include <drm/drm_device.h>
 
-#include "msvm_attr.h"
 #include "msvm_control.h"
 #include "msvm_internal.h"
 #include "msvm_memory.h"
@@ -204,26 +203,6 @@ int msvm_place(struct msvm_fault *fault, struct drm_msvm_range *range)
 	}
 	drm_pagemap_put(dpagemap);
 	return err;
-}
-
-/*
- * May the range still be mapped for a slot, as a whole? Who forbids it by an attribute
- * takes the notifier lock for writing afterwards, to take mappings away: it finds ours,
- * or we find the attribute. Context: notifier lock held.
- */
-bool msvm_place_allowed(struct msvm_fault *fault, struct drm_msvm_range *range,
-			u8 slot)
-{
-	unsigned long first = drm_gpusvm_range_start(&range->base);
-	unsigned long last = drm_gpusvm_range_end(&range->base);
-	unsigned long start = first, end = last;
-	struct msvm_attrs attrs;
-
-	lockdep_assert_held(&range->base.gpusvm->notifier_lock);
-
-	msvm_attr_lookup(fault->member->msvm, fault->addr, &start, &end, &attrs);
-	return start <= first && end >= last &&
-	       !(attrs.no_access & BIT_ULL(slot));
 }
 
 /*

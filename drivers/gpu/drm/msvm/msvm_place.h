@@ -25,7 +25,7 @@ struct msvm_policy;
  * @worker: The fault worker that serves it, or NULL.
  * @policy: By which all is decided until the fault is over; with a reference.
  * @attrs: What attributes say about the faulting page.
- * @attr_seq: Changes of attributes before these were looked up.
+ * @attr_seq: Changes of attributes before it looked at them.
  * @addr: Where, page aligned.
  * @write: A writable mapping is needed.
  * @atomic: For an atomic.
@@ -118,8 +118,6 @@ struct msvm_known *msvm_view_after(struct msvm_fault *fault,
 int msvm_place(struct msvm_fault *fault, struct drm_msvm_range *range);
 void msvm_place_moved(struct msvm_fault *fault, struct drm_msvm_range *range,
 		      u64 began, u8 party);
-bool msvm_place_allowed(struct msvm_fault *fault, struct drm_msvm_range *range,
-			u8 slot);
 int msvm_place_nap(struct msvm_fault *fault);
 bool msvm_place_out_of_reach(struct drm_msvm_range *range,
 			     struct drm_msvm_member *member,

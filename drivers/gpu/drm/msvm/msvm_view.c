@@ -74,9 +74,9 @@ static void msvm_view_slot(struct msvm_fault *fault, struct msvm_known *known,
 		return;
 	dev = member->dev;
 	vs->joined = true;
-	vs->enabled = true;
+	vs->enabled = READ_ONCE(dev->enabled);
 	vs->device = dev->id;
-	vs->weight = 1;
+	vs->weight = READ_ONCE(dev->weight);
 	vs->rank = msvm_view_rank(&fault->policy->params, dev);
 	for (i = 0; i < slot; i++)
 		if (known->slots[i].joined && known->slots[i].device == dev->id) {
