@@ -152,10 +152,9 @@ static void no_access_kept(struct vsvm_set *set)
 	munmap(p, SZ_2M);
 }
 
-/* What the jobs below write, and whether they may. */
+/* What the jobs below write. */
 struct strip {
 	uint64_t *count;
-	volatile bool forbidden;
 };
 
 /* Add until it is refused. */
@@ -168,34 +167,49 @@ static int add_round(struct party *party)
 	return err == -EACCES ? 0 : err;
 }
 
+/* Until it has done a whole round from now on. */
+static void goes_on(const struct party *party)
+{
+	int64_t deadline = vsvm_deadline(60);
+	uint64_t rounds = party->rounds + 2;
+
+	while (party->rounds < rounds) {
+		igt_assert_f(vsvm_now() < deadline && !party->status,
+			     "GPU %d does not go on\n", party->gpu);
+		usleep(200);
+	}
+}
+
 /* By the time the call returns no job gets through, and then all do again. */
 static void no_access_live(struct vsvm_set *set)
 {
 	int turns = vsvm_scale(60, 12), gpu, i;
-	uint64_t *count = anon(SZ_2M), before;
+	struct party *parties[VSVM_MAX_SET];
 	struct strip strips[VSVM_MAX_SET] = {};
+	uint64_t *count = anon(SZ_2M), before;
 
 	crowd_begin();
 	for (gpu = 0; gpu < set->n; gpu++) {
 		/* One page each: what others write is not to count. */
 		strips[gpu].count = count + gpu * SZ_4K / sizeof(*count);
-		crowd_add(set, gpu, add_round, &strips[gpu]);
+		parties[gpu] = crowd_add(set, gpu, add_round, &strips[gpu]);
 	}
 	crowd_start();
 	for (i = 0; i < turns; i++) {
 		gpu = i % set->n;
-		crowd_wait(1);
+		goes_on(parties[gpu]);
 		attr_set(set, count, set->n * SZ_4K,
 			 attr_no_access(set, gpu, true));
 		before = *(volatile uint64_t *)strips[gpu].count;
-		crowd_wait(1);
+		goes_on(parties[gpu]);
 		/* It came by at least once more, to no avail. */
 		igt_assert_eq_u64(*(volatile uint64_t *)strips[gpu].count,
 				  before);
 		attr_set(set, count, set->n * SZ_4K,
 			 attr_no_access(set, gpu, false));
+		goes_on(parties[gpu]);
+		igt_assert(*(volatile uint64_t *)strips[gpu].count > before);
 	}
-	crowd_wait(1);
 	crowd_stop();
 	for (gpu = 0; gpu < set->n; gpu++)
 		igt_assert(*strips[gpu].count);
