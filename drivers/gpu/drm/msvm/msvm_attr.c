@@ -19,8 +19,7 @@
 static_assert(MSVM_ATTR_NONE == DRM_MSVM_PREFERRED_NONE);
 static_assert(MSVM_ATTR_SYSTEM == DRM_MSVM_PREFERRED_SYSTEM);
 static_assert((int)DRM_MSVM_ATOMICS_SYSTEM == (int)MSVM_ATOMICS_SYSTEM);
-static_assert((int)DRM_MSVM_PREFETCH_TREE == MSVM_PREFETCH_TREE + 1);
-static_assert(MSVM_POLICY_SLOTS == DRM_MSVM_MAX_MEMBERS);
+static_assert((int)DRM_MSVM_PREFETCH_TREE - 1 == (int)MSVM_PREFETCH_TREE);
 
 /**
  * struct msvm_attr_change - Changes that are made, or not, together.
@@ -358,8 +357,8 @@ static int msvm_attr_set(struct drm_msvm *msvm, unsigned long start,
  * Return: 0; or with nothing changed, and a line by drm_dbg() why:
  *
  * - -EINVAL: the interval is empty or not page aligned; no or too many changes; an
- *   unknown type or value; an attribute twice that names no member; a member of another address space;
- *   the same member in accessed by and no access;
+ *   unknown type or value; an attribute twice that names no member; a member of
+ *   another address space; the same member in accessed by and no access;
  * - -ENXIO: the preferred device is not registered or has no memory;
  * - -EOPNOTSUPP: read mostly together with a preferred device or with
  *   %DRM_MSVM_ATOMICS_DEVICE; a preferred device together with
