@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "../lib/attr.h"
+#include "../lib/configfs.h"
 #include "../lib/each.h"
 #include "../lib/gpus.h"
 #include "../lib/vram.h"
@@ -266,6 +267,25 @@ static void no_system_atomics(struct vsvm_set *set)
 	munmap(p, SZ_4K);
 }
 
+/* Nor one that an administrator took out of use. */
+static void disabled(struct vsvm_set *set)
+{
+	char *p = anon(SZ_4K), name[64];
+	const char *path;
+
+	igt_require_f(!access(CFS, W_OK), "no configfs of drm_msvm\n");
+	cfs_clean();
+	gpu_pci_name(set->fd[0], name, sizeof(name));
+	cfs_mkdir("devices", name);
+	path = config_path(CFS "/devices/%s/enabled", name);
+	config_put(path, "0");
+	refuse(set, p, SZ_4K, -ENXIO, attr_preferred(set, 0));
+	config_put(path, "1");
+	attr_set(set, p, SZ_4K, attr_preferred(set, 0));
+	cfs_rmdir("devices", name);
+	munmap(p, SZ_4K);
+}
+
 static void layout_1to1(struct vsvm_set *set)
 {
 	uint32_t vm = vsvm_vm_create(set->fd[0], DRM_VSVM_VM_LAYOUT_1TO1);
@@ -295,6 +315,8 @@ igt_main
 		  immovable);
 	each("no-memory", "A GPU without memory is not preferred.", MSVM_ONLY,
 	     no_memory);
+	each_made("disabled", "Nor one that was taken out of use.", MSVM_ONLY,
+		  VRAM, disabled);
 	each_made("no-system-atomics", "Nor are there atomics that it can't do.",
 		  MSVM_ONLY, ATTR("system_atomics=0"), no_system_atomics);
 	each("layout-1to1", "A VM of its own has no part in it.", MSVM_ONLY,

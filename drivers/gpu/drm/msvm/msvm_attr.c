@@ -46,6 +46,10 @@ static int msvm_attr_check_device(struct drm_msvm_device *dev,
 		*why = "the preferred device has no memory that pages can live in";
 		return -ENXIO;
 	}
+	if (!READ_ONCE(dev->enabled)) {
+		*why = "the preferred device was disabled by an administrator";
+		return -ENXIO;
+	}
 	if (dev->flags & DRM_MSVM_DEVICE_EXPLICIT) {
 		*why = "faults move no memory to the preferred device";
 		return -EOPNOTSUPP;
@@ -359,7 +363,8 @@ static int msvm_attr_set(struct drm_msvm *msvm, unsigned long start,
  * - -EINVAL: the interval is empty or not page aligned; no or too many changes; an
  *   unknown type or value; an attribute twice that names no member; a member of
  *   another address space; the same member in accessed by and no access;
- * - -ENXIO: the preferred device is not registered or has no memory;
+ * - -ENXIO: the preferred device is not registered, has no memory, or was disabled by
+ *   an administrator;
  * - -EOPNOTSUPP: read mostly together with a preferred device or with
  *   %DRM_MSVM_ATOMICS_DEVICE; a preferred device together with
  *   %DRM_MSVM_ATOMICS_SYSTEM; a preferred device that faults move nothing to;
