@@ -3,6 +3,7 @@
  * Placements: where each of them wants the memory of a range, whatever history
  * says. Pure logic, see msvm_policy.h; msvm_adaptive.c has the default.
  */
+#include <linux/gcd.h>
 #include <linux/math64.h>
 #include <linux/types.h>
 
@@ -66,17 +67,6 @@ static void msvm_choose_preferred(const struct msvm_policy_params *params,
 		       wish);
 }
 
-static u32 msvm_gcd(u32 a, u32 b)
-{
-	while (b) {
-		u32 rest = a % b;
-
-		a = b;
-		b = rest;
-	}
-	return a;
-}
-
 static u32 msvm_weight(const struct msvm_view *view, unsigned int slot)
 {
 	if (view->slots[slot].first != slot || !msvm_can_hold(view, slot))
@@ -95,7 +85,7 @@ static void msvm_choose_interleave(const struct msvm_policy_params *params,
 
 	msvm_wish_stay(view, MSVM_REASON_POLICY, wish);
 	for (slot = 0; slot < view->nr_slots; slot++) {
-		unit = msvm_gcd(msvm_weight(view, slot), unit);
+		unit = gcd(msvm_weight(view, slot), unit);
 		total += msvm_weight(view, slot);
 	}
 	if (!total)

@@ -4,6 +4,7 @@
  * already, and further blocks where a device goes through memory in order. Pure
  * logic, see msvm_policy.h.
  */
+#include <linux/bitops.h>
 #include <linux/export.h>
 #include <linux/minmax.h>
 #include <linux/types.h>
@@ -18,15 +19,6 @@
 
 /* An attribute may ask for larger pieces than this, but does not get them. */
 #define MSVM_MAX_GRANULARITY	30U
-
-static unsigned int msvm_tree_weight(u32 bits)
-{
-	unsigned int weight = 0;
-
-	for (; bits; bits &= bits - 1)
-		weight++;
-	return weight;
-}
 
 /*
  * The leaves to take with @leaf, a bit of @present each that is there or faulted:
@@ -46,7 +38,7 @@ void msvm_tree_window(u32 present, unsigned int leaf, u32 percent,
 		unsigned int from = leaf & ~(size - 1);
 		u32 mask = (u32)((BIT_ULL(size) - 1) << from);
 
-		if (msvm_tree_weight(present & mask) * 100 <= size * percent)
+		if (hweight32(present & mask) * 100 <= size * percent)
 			continue;
 		*first = from;
 		*count = size;
