@@ -72,6 +72,27 @@ static void limit_set(unsigned long bytes)
 	config_put(file("svm_limit_bytes"), text);
 }
 
+/* Three times the weight of the others: 3 pieces of each round. */
+static void weight(struct vsvm_set *set)
+{
+	size_t len = (set->n + 2) * SZ_2M, i;
+	char *p = anon_aligned(len, SZ_2M);
+	int gpu;
+
+	igt_assert(vsvm_placement("interleave"));
+	cfs_mkdir("devices", device);
+	config_expect(file("weight"), "100");
+	config_put(file("weight"), "300");
+	for (i = 0; i < len; i += SZ_2M)
+		fill(set, p + i, SZ_2M, 1);
+	for (gpu = 0; gpu < set->n; gpu++)
+		igt_assert_eq(vram_count(set, p, len, where_gpu(set, gpu)),
+			      (gpu ? 1 : 3) * (SZ_2M / SZ_4K));
+	holds(p, len, 1);
+	vsvm_placement("first-touch");
+	munmap(p, len);
+}
+
 static void limit(struct vsvm_set *set)
 {
 	char *p = anon_aligned(SIZE, SZ_2M);
@@ -288,6 +309,7 @@ static void wrapped(struct vsvm_set *set)
 igt_main
 {
 	devices("limit", "a limit evicts", vram, limit);
+	devices("weight", "memory goes round by weights", peers, weight);
 	devices("two-limits", "the driver has one as well", vram, two_limits);
 	devices("enabled", "a GPU's memory is taken out of use", vram, enabled);
 	devices("enabled-peers", "others map what is elsewhere", peers,

@@ -275,6 +275,23 @@ static void chunk_sizes(struct vsvm_set *set)
 	end(set, p, 4 * SZ_2M);
 }
 
+/* Each decision is counted by its reason. */
+static void reasons(struct vsvm_set *set)
+{
+	char *p = begin("first-touch", 2 * SZ_2M);
+	uint64_t first = policy_count(set, "decided_first-touch");
+	uint64_t system = policy_count(set, "decided_policy");
+
+	gpu_touch(set, 0, p);
+	igt_assert_eq_u64(policy_count(set, "decided_first-touch"), first + 1);
+	igt_assert_eq_u64(policy_count(set, "decided_policy"), system);
+	policy_set("placement", "system");
+	gpu_touch(set, 0, p + SZ_2M);
+	igt_assert_eq_u64(policy_count(set, "decided_first-touch"), first + 1);
+	igt_assert_eq_u64(policy_count(set, "decided_policy"), system + 1);
+	end(set, p, 2 * SZ_2M);
+}
+
 /* A policy that makes no sense changes nothing. */
 static void refused(struct vsvm_set *set)
 {
@@ -315,6 +332,7 @@ igt_main
 	each_made("peer-access", "others' memory", MSVM_ONLY, PEERS, peer_access);
 	each_made("chunk-sizes", "sizes of ranges", MSVM_ONLY, VRAM,
 		  chunk_sizes);
+	each_made("reasons", "why, in numbers", MSVM_ONLY, VRAM, reasons);
 	each_made("refused", "what makes no sense", MSVM_ONLY, VRAM, refused);
 
 	igt_fixture {

@@ -79,6 +79,7 @@ static void msvm_place_note(struct msvm_fault *fault,
 
 	trace_msvm_place(msvm->id, member->slot, fault->addr, fault->policy,
 			 decision);
+	msvm_stat_decided(msvm, decision->reason);
 	/* A pin that is over, even if another one begins. */
 	msvm_place_note_pin(range, view);
 	if (decision->alloc_thrash)

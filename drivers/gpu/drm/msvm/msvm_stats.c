@@ -99,6 +99,13 @@ void msvm_stat_error(struct drm_msvm *msvm, int err)
 	msvm_stat_inc(msvm, stat);
 }
 
+/* Count a decision on a fault. Any context. */
+void msvm_stat_decided(struct drm_msvm *msvm, enum msvm_reason reason)
+{
+	this_cpu_inc(msvm->stats->decided[reason]);
+	this_cpu_inc(msvm_global_stats->decided[reason]);
+}
+
 /* Sum one counter over all CPUs. */
 u64 msvm_stat_read(const struct msvm_stats __percpu *stats, enum msvm_stat stat)
 {
@@ -121,6 +128,17 @@ s64 msvm_stat_read_bytes(const struct msvm_stats __percpu *stats)
 	return sum;
 }
 
+static u64 msvm_stat_read_decided(const struct msvm_stats __percpu *stats,
+				  enum msvm_reason reason)
+{
+	u64 sum = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		sum += READ_ONCE(per_cpu_ptr(stats, cpu)->decided[reason]);
+	return sum;
+}
+
 /* Print all counters, one "name: value" a line. */
 void msvm_stats_show(struct seq_file *m, const struct msvm_stats __percpu *stats)
 {
@@ -129,6 +147,9 @@ void msvm_stats_show(struct seq_file *m, const struct msvm_stats __percpu *stats
 	for (i = 0; i < MSVM_STAT_COUNT; i++)
 		seq_printf(m, "%s: %llu\n", msvm_stat_names[i],
 			   msvm_stat_read(stats, i));
+	for (i = 0; i < MSVM_NR_REASONS; i++)
+		seq_printf(m, "decided_%s: %llu\n", msvm_reason_names[i],
+			   msvm_stat_read_decided(stats, i));
 	seq_printf(m, "bytes: %lld\n", msvm_stat_read_bytes(stats));
 }
 

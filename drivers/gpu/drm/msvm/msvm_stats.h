@@ -8,6 +8,8 @@
 #include <linux/percpu.h>
 #include <linux/types.h>
 
+#include "msvm_policy.h"
+
 struct drm_msvm;
 struct seq_file;
 
@@ -102,11 +104,13 @@ enum msvm_stat {
 /**
  * struct msvm_stats - One CPU's share of the counters.
  * @count: Event counters, indexed by enum msvm_stat.
+ * @decided: Decisions on faults by their reason.
  * @bytes: Bytes of bookkeeping allocated less those freed on this CPU; only
  *	the sum over all CPUs means something.
  */
 struct msvm_stats {
 	u64 count[MSVM_STAT_COUNT];
+	u64 decided[MSVM_NR_REASONS];
 	s64 bytes;
 };
 
@@ -115,6 +119,7 @@ void msvm_stat_bytes(struct drm_msvm *msvm, s64 bytes);
 u64 msvm_stat_read(const struct msvm_stats __percpu *stats, enum msvm_stat stat);
 s64 msvm_stat_read_bytes(const struct msvm_stats __percpu *stats);
 void msvm_stat_error(struct drm_msvm *msvm, int err);
+void msvm_stat_decided(struct drm_msvm *msvm, enum msvm_reason reason);
 void msvm_stats_show(struct seq_file *m, const struct msvm_stats __percpu *stats);
 
 int msvm_stats_init(void);
