@@ -17,25 +17,6 @@
 /* Pages that drm_msvm_residency() is asked about at a time: a block of 2 MiB. */
 #define MSVM_ATTR_PAGES		(SZ_2M / PAGE_SIZE)
 
-/* The next range from page @index of a shard on, up to @last. */
-static struct drm_msvm_range *msvm_attr_next_range(struct msvm_shard *shard,
-						   unsigned long *index,
-						   unsigned long last)
-{
-	struct drm_msvm_range *range;
-
-	rcu_read_lock();
-	/* One on its way out was unmapped before. */
-	while ((range = xa_find(&shard->index, index, last, XA_PRESENT)) &&
-	       !kref_get_unless_zero(&range->base.refcount))
-		++*index;
-	rcu_read_unlock();
-	if (range)
-		*index = (drm_gpusvm_range_end(&range->base) - shard->start) >>
-			 PAGE_SHIFT;
-	return range;
-}
-
 /* Take the ranges of [start, end) in a shard away from some slots. */
 static void msvm_attr_apply_shard(struct msvm_shard *shard,
 				  unsigned long start, unsigned long end,
@@ -50,7 +31,7 @@ static void msvm_attr_apply_shard(struct msvm_shard *shard,
 		 shard->start) >> PAGE_SHIFT) - 1;
 	do {
 		for (nr = 0; nr < MSVM_ATTR_BATCH && index <= last; nr++) {
-			ranges[nr] = msvm_attr_next_range(shard, &index, last);
+			ranges[nr] = msvm_range_next(shard, &index, last);
 			if (!ranges[nr])
 				break;
 			/* Its mutex may be held by a fault that sleeps. */
@@ -63,24 +44,6 @@ static void msvm_attr_apply_shard(struct msvm_shard *shard,
 			msvm_range_put(ranges[i]);
 		cond_resched();
 	} while (nr == MSVM_ATTR_BATCH);
-}
-
-/* End of the range at @addr, or of its page if there is none. */
-static unsigned long msvm_attr_range_end(struct drm_msvm *msvm,
-					 unsigned long addr)
-{
-	struct msvm_shard *shard;
-	struct drm_msvm_range *range = NULL;
-	unsigned long end = addr + PAGE_SIZE;
-
-	shard = xa_load(&msvm->shards, addr / DRM_MSVM_NOTIFIER_SIZE);
-	if (shard)
-		range = msvm_range_lookup(shard, addr);
-	if (range) {
-		end = drm_gpusvm_range_end(&range->base);
-		msvm_range_put(range);
-	}
-	return end;
 }
 
 /* Map a block's pages, as far as there are any. Return: 0, or an error that lasts. */
@@ -108,7 +71,7 @@ static int msvm_attr_map_block(struct drm_msvm_member *member,
 		/* What can't be mapped now is when it is accessed. */
 		if (err)
 			return 0;
-		addr = msvm_attr_range_end(member->msvm, addr);
+		addr = msvm_range_end_at(member->msvm, addr);
 	}
 	return 0;
 }

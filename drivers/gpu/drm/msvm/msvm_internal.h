@@ -442,6 +442,10 @@ struct drm_gpusvm_range *msvm_range_alloc(struct drm_gpusvm *gpusvm);
 void msvm_range_free(struct drm_gpusvm_range *base);
 struct drm_msvm_range *msvm_range_lookup(struct msvm_shard *shard,
 					 unsigned long addr);
+struct drm_msvm_range *msvm_range_next(struct msvm_shard *shard,
+				       unsigned long *index,
+				       unsigned long last);
+unsigned long msvm_range_end_at(struct drm_msvm *msvm, unsigned long addr);
 struct drm_msvm_range *msvm_range_create(struct msvm_shard *shard,
 					 struct drm_msvm_member *member,
 					 unsigned long addr,

@@ -173,23 +173,6 @@ void msvm_keep_recheck(struct drm_msvm_member *member)
 	mutex_unlock(&keep->lock);
 }
 
-/* Where the range at @addr ends, or the page if there is none (any more). */
-static unsigned long msvm_keep_range_end(struct drm_msvm *msvm,
-					 unsigned long addr)
-{
-	struct msvm_shard *shard = xa_load(&msvm->shards,
-					   addr / DRM_MSVM_NOTIFIER_SIZE);
-	struct drm_msvm_range *range = shard ? msvm_range_lookup(shard, addr) :
-					       NULL;
-	unsigned long end = ALIGN_DOWN(addr, PAGE_SIZE) + PAGE_SIZE;
-
-	if (range) {
-		end = drm_gpusvm_range_end(&range->base);
-		msvm_range_put(range);
-	}
-	return end;
-}
-
 /*
  * Map an interval. Context: sleeps, as a fault; @all: an error ends it. Return: 0 or
  * the first error.
@@ -208,7 +191,7 @@ static int msvm_keep_map(struct drm_msvm_member *member, unsigned long start,
 		first = first ?: err;
 		if (err && (all || (err != -EFAULT && err != -EACCES)))
 			break;
-		addr = msvm_keep_range_end(member->msvm, addr);
+		addr = msvm_range_end_at(member->msvm, addr);
 		cond_resched();
 	}
 	return first;

@@ -143,24 +143,6 @@ void msvm_leave_ranges(struct drm_msvm_range **ranges, unsigned int nr,
 		kvfree(dma_addr[i]);
 }
 
-/* The next range at or after @index that is not on its way out, and that one's end. */
-static struct drm_msvm_range *msvm_leave_next(struct msvm_shard *shard,
-					      unsigned long *index)
-{
-	struct drm_msvm_range *range;
-
-	rcu_read_lock();
-	/* One on its way out was unmapped before. */
-	while ((range = xa_find(&shard->index, index, ULONG_MAX, XA_PRESENT)) &&
-	       !kref_get_unless_zero(&range->base.refcount))
-		++*index;
-	rcu_read_unlock();
-	if (range)
-		*index = (drm_gpusvm_range_end(&range->base) - shard->start) >>
-			 PAGE_SHIFT;
-	return range;
-}
-
 /* The next few of them. Return: how many. */
 static unsigned int msvm_leave_batch(struct msvm_shard *shard,
 				     unsigned long *index,
@@ -169,7 +151,7 @@ static unsigned int msvm_leave_batch(struct msvm_shard *shard,
 	unsigned int nr;
 
 	for (nr = 0; nr < MSVM_LEAVE_BATCH; nr++) {
-		ranges[nr] = msvm_leave_next(shard, index);
+		ranges[nr] = msvm_range_next(shard, index, ULONG_MAX);
 		if (!ranges[nr])
 			break;
 	}

@@ -185,6 +185,44 @@ void msvm_range_unindex(struct msvm_shard *shard, struct drm_msvm_range *range)
 }
 
 /*
+ * The next range of a shard from page *@index on, up to page @last, that is not on its
+ * way out; *@index is then behind it. Context: any that is not atomic. Return: it, with
+ * a reference, or NULL.
+ */
+struct drm_msvm_range *msvm_range_next(struct msvm_shard *shard,
+				       unsigned long *index, unsigned long last)
+{
+	struct drm_msvm_range *range;
+
+	rcu_read_lock();
+	/* One on its way out was unmapped before. */
+	while ((range = xa_find(&shard->index, index, last, XA_PRESENT)) &&
+	       !kref_get_unless_zero(&range->base.refcount))
+		++*index;
+	rcu_read_unlock();
+	if (range)
+		*index = (drm_gpusvm_range_end(&range->base) - shard->start) >>
+			 PAGE_SHIFT;
+	return range;
+}
+
+/* Where the range at @addr ends, or the page if there is none (any more). */
+unsigned long msvm_range_end_at(struct drm_msvm *msvm, unsigned long addr)
+{
+	struct msvm_shard *shard = xa_load(&msvm->shards,
+					   addr / DRM_MSVM_NOTIFIER_SIZE);
+	struct drm_msvm_range *range = shard ? msvm_range_lookup(shard, addr) :
+					       NULL;
+	unsigned long end = ALIGN_DOWN(addr, PAGE_SIZE) + PAGE_SIZE;
+
+	if (range) {
+		end = drm_gpusvm_range_end(&range->base);
+		msvm_range_put(range);
+	}
+	return end;
+}
+
+/*
  * Find or insert the range at @addr, at most @chunk bytes large and within the
  * member's window if it is new. Access rights are left to the walk.
  *
