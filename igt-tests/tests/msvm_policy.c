@@ -5,7 +5,10 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include <linux/mempolicy.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "../lib/each.h"
 #include "../lib/gpus.h"
@@ -292,6 +295,64 @@ static void reasons(struct vsvm_set *set)
 	end(set, p, 2 * SZ_2M);
 }
 
+/* Pages on a node. */
+static uint64_t on_node(struct vsvm_set *set, unsigned int node)
+{
+	char name[32];
+
+	snprintf(name, sizeof(name), "node%u", node);
+	return context_value(vsvm_stats(set->fd[0], set->vm[0]).context_id,
+			     "where", name);
+}
+
+/* Pages in the memory of devices. */
+static uint64_t on_devices(struct vsvm_set *set)
+{
+	unsigned int id = vsvm_stats(set->fd[0], set->vm[0]).context_id, device;
+	unsigned long long pages, sum = 0;
+	char path[64], line[64];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/sys/kernel/debug/drm_msvm/%u/where", id);
+	file = fopen(path, "r");
+	igt_assert(file);
+	while (fgets(line, sizeof(line), file))
+		if (sscanf(line, "device%u: %llu", &device, &pages) == 2)
+			sum += pages;
+	fclose(file);
+	return sum;
+}
+
+/* System memory is where the VMA's policy says, and debugfs tells where all is. */
+static void nodes(struct vsvm_set *set)
+{
+	unsigned int node;
+	char *p;
+
+	igt_require_f(!access("/sys/devices/system/node/node1", F_OK),
+		      "one node only\n");
+	for (node = 0; node < 2; node++) {
+		unsigned long mask = 1UL << node;
+
+		p = begin("system", SZ_2M);
+		igt_assert(!syscall(SYS_mbind, p, SZ_2M, MPOL_BIND, &mask,
+				    8 * sizeof(mask), 0));
+		gpu_touch(set, 0, p);
+		igt_assert_eq_u64(on_node(set, node), SZ_2M / SZ_4K);
+		igt_assert_eq_u64(on_node(set, !node), 0);
+		/* To a device, and back to the same node. */
+		vram_migrate(set, p, SZ_2M, 0);
+		gpu_touch(set, 0, p);
+		igt_assert_eq_u64(on_devices(set), SZ_2M / SZ_4K);
+		igt_assert_eq_u64(on_node(set, node), 0);
+		vram_migrate(set, p, SZ_2M, TO_SYSTEM);
+		gpu_touch(set, 0, p);
+		igt_assert_eq_u64(on_node(set, node), SZ_2M / SZ_4K);
+		igt_assert_eq_u64(*(uint64_t *)p, 1);
+		end(set, p, SZ_2M);
+	}
+}
+
 /* A policy that makes no sense changes nothing. */
 static void refused(struct vsvm_set *set)
 {
@@ -333,6 +394,7 @@ igt_main
 	each_made("chunk-sizes", "sizes of ranges", MSVM_ONLY, VRAM,
 		  chunk_sizes);
 	each_made("reasons", "why, in numbers", MSVM_ONLY, VRAM, reasons);
+	each_made("nodes", "nodes of system memory", MSVM_ONLY, VRAM, nodes);
 	each_made("refused", "what makes no sense", MSVM_ONLY, VRAM, refused);
 
 	igt_fixture {

@@ -281,6 +281,12 @@ static int msvm_policy_file_show(struct seq_file *m, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(msvm_policy_file);
 
+static int msvm_where_file_show(struct seq_file *m, void *unused)
+{
+	return msvm_where_show(m->private, m);
+}
+DEFINE_SHOW_ATTRIBUTE(msvm_where_file);
+
 /* Make the directory of an address space. Errors leave it invisible, no more. */
 void msvm_debugfs_add(struct drm_msvm *msvm)
 {
@@ -297,6 +303,7 @@ void msvm_debugfs_add(struct drm_msvm *msvm)
 			    &msvm_userptrs_file_fops);
 	debugfs_create_file("stats", 0400, dir, msvm, &msvm_stats_file_fops);
 	debugfs_create_file("policy", 0400, dir, msvm, &msvm_policy_file_fops);
+	debugfs_create_file("where", 0400, dir, msvm, &msvm_where_file_fops);
 }
 
 /* Remove it, after waiting for whoever reads in it. Context: sleeps. */

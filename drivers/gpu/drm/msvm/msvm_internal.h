@@ -547,6 +547,9 @@ void msvm_control_exit(void);
 int msvm_configfs_init(void);
 void msvm_configfs_exit(void);
 
+/* msvm_where.c */
+int msvm_where_show(struct drm_msvm *msvm, struct seq_file *m);
+
 /* msvm_debugfs.c */
 void msvm_debugfs_init(void);
 void msvm_debugfs_exit(void);
