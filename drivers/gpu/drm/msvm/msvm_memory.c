@@ -318,6 +318,22 @@ static unsigned long msvm_distance_key(struct device *dev)
 }
 
 /*
+ * How far is a device from a memory? In the driver's unit, see
+ * &drm_msvm_memory_ops.peer_distance. Any context. Return: the distance, or
+ * %MSVM_UNREACHABLE.
+ */
+unsigned int msvm_memory_distance(struct msvm_memory *memory, struct device *dev)
+{
+	void *entry;
+
+	if (memory->drm->dev == dev || msvm_mutated(MSVM_MUTATE_IGNORE_REACH))
+		return 0;
+	entry = xa_load(&memory->distances, msvm_distance_key(dev));
+	return entry ? min_t(unsigned long, xa_to_value(entry),
+			     MSVM_UNREACHABLE - 1) : MSVM_UNREACHABLE;
+}
+
+/*
  * Ask once whether a device reaches a memory: another's only if both drivers say
  * so. Context: sleeps; both stay. Return: 0 or -ENOMEM.
  */
@@ -347,25 +363,7 @@ void msvm_memory_forget(struct msvm_memory *memory, struct drm_msvm_device *dev)
 /* Does a device reach a memory: its own, or another's? Any context. */
 bool msvm_memory_reach(struct msvm_memory *memory, struct device *dev)
 {
-	return memory->drm->dev == dev ||
-	       msvm_mutated(MSVM_MUTATE_IGNORE_REACH) ||
-	       xa_load(&memory->distances, msvm_distance_key(dev));
-}
-
-/*
- * How far is a device from a memory? In the driver's unit, see
- * &drm_msvm_memory_ops.peer_distance. Any context. Return: the distance, or
- * %MSVM_UNREACHABLE.
- */
-unsigned int msvm_memory_distance(struct msvm_memory *memory, struct device *dev)
-{
-	void *entry;
-
-	if (memory->drm->dev == dev)
-		return 0;
-	entry = xa_load(&memory->distances, msvm_distance_key(dev));
-	return entry ? min_t(unsigned long, xa_to_value(entry),
-			     MSVM_UNREACHABLE - 1) : MSVM_UNREACHABLE;
+	return msvm_memory_distance(memory, dev) != MSVM_UNREACHABLE;
 }
 
 static void msvm_sleep_evict(struct drm_msvm_device *dev, void *data)
