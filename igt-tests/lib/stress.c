@@ -99,15 +99,32 @@ void stress_verbs_print(bool all_needed)
 		igt_assert_f(verbs[i], "never done: %s\n", names[i]);
 }
 
+/*
+ * Memory that has no neighbours: other memory of ours would be moved along with it, and
+ * stay in a GPU's memory.
+ */
+static void *fenced(size_t len)
+{
+	char *p = mmap(NULL, len + 2 * SZ_4K, PROT_NONE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	igt_assert(p != MAP_FAILED);
+	igt_assert(!mprotect(p + SZ_4K, len, PROT_READ | PROT_WRITE));
+	return p + SZ_4K;
+}
+
+static void unfence(void *p, size_t len)
+{
+	if (p)
+		munmap(p - SZ_4K, len + 2 * SZ_4K);
+}
+
 static void forget_memory(struct stress *s)
 {
 	stress_model_fini(s);
-	if (s->results)
-		munmap(s->results, SZ_4K);
-	if (s->flags)
-		munmap(s->flags, SZ_4K);
-	if (s->out)
-		munmap(s->out, STRESS_OUT_PAGES * SZ_4K);
+	unfence(s->results, SZ_4K);
+	unfence(s->flags, SZ_4K);
+	unfence(s->out, STRESS_OUT_PAGES * SZ_4K);
 	s->results = NULL;
 	s->flags = NULL;
 	s->out = NULL;
@@ -164,9 +181,9 @@ static void start(struct stress *s, const char *subtest, int gpus,
 		s->joined[i] = true;
 		s->plugged[i] = true;
 	}
-	s->results = anon(SZ_4K);
-	s->flags = anon(SZ_4K);
-	s->out = anon(STRESS_OUT_PAGES * SZ_4K);
+	s->results = fenced(SZ_4K);
+	s->flags = fenced(SZ_4K);
+	s->out = fenced(STRESS_OUT_PAGES * SZ_4K);
 	stress_model_init(s);
 }
 
