@@ -15,7 +15,6 @@ SEED	?= 1
 
 # Directories of modules, in the order of their dependencies.
 MODULES	:= drivers/gpu/drm/msvm drivers/gpu/drm/vsvm samples
-HEADERS	:= include/drm/drm_msvm.h include/drm/drm_msvm_memory.h include/uapi/drm/vsvm_drm.h
 
 .DEFAULT_GOAL := help
 
