@@ -23,8 +23,11 @@
 #define MSVM_ROW_COST		8
 #define MSVM_PIN_COST		24
 
-/* A move that took longer was not the move's fault: somebody slept. */
-#define MSVM_MOST_COST		(100 * MSVM_NS_PER_MS)
+/*
+ * A move that took longer was not the move's fault: somebody slept. Checking kernels on
+ * emulated CPUs take some 100 ms for 2 MiB.
+ */
+#define MSVM_MOST_COST		(1000 * MSVM_NS_PER_MS)
 
 /* The clock of another CPU may be behind by so much. */
 #define MSVM_SKEW		(1000 * MSVM_NS_PER_MS)
@@ -61,6 +64,14 @@ static u64 msvm_pin_time(const struct msvm_policy_params *params,
 {
 	return max(params->thrash_pin_ms * MSVM_NS_PER_MS,
 		   MSVM_PIN_COST * msvm_cost(heat));
+}
+
+/* Quiet time after which history is forgotten: no move of it is quiet time. */
+static u64 msvm_reset_time(const struct msvm_policy_params *params,
+			   const struct msvm_heat *heat)
+{
+	return max(params->thrash_reset_ms * MSVM_NS_PER_MS,
+		   MSVM_ROW_COST * msvm_cost(heat));
 }
 
 /* Time left until @until; a value that @most can't have led to is none. */
@@ -106,7 +117,7 @@ static bool msvm_expired(const struct msvm_policy_params *params,
 
 	return thrash->epoch && !msvm_pinned(params, heat, now) &&
 	       msvm_since(now, thrash->epoch) >=
-	       params->thrash_reset_ms * MSVM_NS_PER_MS &&
+	       msvm_reset_time(params, heat) &&
 	       (!params->thrash_max_resets ||
 		thrash->resets < min(params->thrash_max_resets, 255U));
 }

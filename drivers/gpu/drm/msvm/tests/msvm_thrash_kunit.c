@@ -189,9 +189,9 @@ static void thrash_counts(struct kunit *test)
 	msvm_heat_moved(&params, &heat, now += 8 * MS, 1 * MS, 1);
 	KUNIT_EXPECT_EQ(test, heat.moves, 2);
 	KUNIT_EXPECT_EQ(test, heat.last_party, 1);
-	/* A cost that can't be one: a second of sleep is not a window of 8. */
-	msvm_heat_moved(&params, &heat, now += 100 * US, 1000 * MS, 1);
-	msvm_heat_moved(&params, &heat, now += 801 * MS, 1000 * MS, 1);
+	/* A cost that can't be one: ten seconds of sleep are not a window of 80. */
+	msvm_heat_moved(&params, &heat, now += 100 * US, 10000 * MS, 1);
+	msvm_heat_moved(&params, &heat, now += 8001 * MS, 10000 * MS, 1);
 	KUNIT_EXPECT_EQ(test, heat.moves, 1);
 	/* Clocks that differ, and time that is none. */
 	msvm_heat_moved(&params, &heat, now - 700 * US, 0, 1);
