@@ -237,19 +237,9 @@ static unsigned long msvm_fault_chunk(struct msvm_fault *fault,
 	return PAGE_SIZE;
 }
 
-/* Drop a range for a smaller one. One in which a fault is being served stays. */
-static void msvm_fault_split(struct msvm_shard *shard,
-			     struct drm_msvm_range *range)
-{
-	mutex_lock(&shard->lock);
-	if (msvm_shard_try_remove(shard, range))
-		msvm_stat_inc(shard->msvm, MSVM_STAT_SPLITS);
-	mutex_unlock(&shard->lock);
-}
-
 /*
  * A range that can't be served as a whole (it crosses the end of a file, or
- * protections differ within it) is dropped for a smaller one.
+ * protections or attributes differ within it) is dropped for a smaller one.
  *
  * Return: -EAGAIN to go on with the smaller size, or the reason why not.
  */
@@ -266,15 +256,18 @@ static int msvm_fault_shrink(struct msvm_fault *fault,
 		return err == -EPERM ? -EACCES : err;
 
 	fault->chunk = msvm_fault_chunk(fault, size / 2);
-	msvm_fault_split(shard, range);
+	mutex_lock(&shard->lock);
+	if (msvm_shard_try_remove(shard, range))
+		msvm_stat_inc(shard->msvm, MSVM_STAT_SPLITS);
+	mutex_unlock(&shard->lock);
 
 	return -EAGAIN;
 }
 
 /*
- * The range to serve, made if need be. All of a range has the same attributes, or what
- * is decided for one page would be done to others: where they begin and end, smaller
- * ranges take the place of a larger one.
+ * The range to serve, made if need be. All of a new one has the same attributes, or what
+ * is decided for one page would be done to others; one that there is may be refused by
+ * msvm_attr_admit(), and smaller ones then take its place.
  */
 static struct drm_msvm_range *msvm_fault_range(struct msvm_fault *fault,
 					       struct msvm_shard *shard)
@@ -293,12 +286,6 @@ static struct drm_msvm_range *msvm_fault_range(struct msvm_fault *fault,
 		chunk = msvm_fault_chunk(fault, chunk / 2);
 
 	range = msvm_range_lookup(shard, fault->addr);
-	if (range && (drm_gpusvm_range_start(&range->base) < start ||
-		      drm_gpusvm_range_end(&range->base) > end)) {
-		msvm_fault_split(shard, range);
-		msvm_range_put(range);
-		return ERR_PTR(-EAGAIN);
-	}
 	if (!range)
 		range = msvm_range_create(shard, fault->member, fault->addr,
 					  chunk);
