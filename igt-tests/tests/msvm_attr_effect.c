@@ -15,6 +15,8 @@
 #include "../lib/each.h"
 #include "../lib/gpus.h"
 #include "../lib/mm.h"
+#include "../lib/room.h"
+#include "../lib/uffd.h"
 #include "../lib/vram.h"
 
 #define VRAM	ATTR("vram_mib=16")
@@ -521,6 +523,33 @@ static void unplugged(struct vsvm_set *set)
 	munmap(p, SZ_2M);
 }
 
+/*
+ * A fault sleeps in a range whose attributes change meanwhile: others wait for it like
+ * for any range, for as long as it takes, and do not fail.
+ */
+static void asleep(struct vsvm_set *set)
+{
+	int64_t deadline = vsvm_deadline(30);
+	uint64_t jobs[2];
+
+	igt_require_f(set->n > 1, "two GPUs are needed\n");
+	room_make(set, SZ_2M, SZ_2M, PROT_READ | PROT_WRITE);
+	jobs[0] = submit(set, 0, set->vm[0], 0, load(0, 0));
+	uffd_wait_fault(room.uffd);
+	attr_set(set, room.p + SZ_64K, SZ_64K,
+		 attr_preferred(set, PREFER_SYSTEM));
+	jobs[1] = submit(set, 1, set->vm[1], 0, load(SZ_64K, 1));
+	while (!stat_of("faults_merged"))
+		igt_assert_f(vsvm_now() < deadline, "it does not wait\n");
+	expect_pending(set, 1, set->vm[1], jobs[1]);
+	room_serve(0, SZ_2M);
+	igt_assert_eq(vsvm_wait(set->fd[0], set->vm[0], jobs[0]).status, 0);
+	igt_assert_eq(vsvm_wait(set->fd[1], set->vm[1], jobs[1]).status, 0);
+	expect_loaded(0, 0);
+	expect_loaded(SZ_64K, 1);
+	room_free();
+}
+
 igt_main
 {
 	igt_fixture {
@@ -539,6 +568,8 @@ igt_main
 	     MSVM_ONLY, no_access_live);
 	each("changes-live", "Changes while all GPUs fault, and unmapping.",
 	     MSVM_ONLY, changes_live);
+	each("asleep", "Changes in a range that a fault sleeps in.", MSVM_ONLY,
+	     asleep);
 	each("accessed-by", "It is mapped for who is to have it.", MSVM_ONLY,
 	     accessed_by);
 	each("accessed-by-again", "And again when somebody faults.", MSVM_ONLY,
