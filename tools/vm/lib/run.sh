@@ -327,9 +327,9 @@ run_guest() {
 
 # QEMU before 8.1 may run a stale translation while another CPU patches that
 # code (static keys, ftrace): the kernel then meets a breakpoint it knows nothing
-# of. Before our init has spoken nothing of ours can be the reason.
+# of. Before the command has started nothing of it can be the reason, or be lost.
 emulator_bug() {
-	[ "$TIMED_OUT" -eq 0 ] && [ ! -s "$RUN_DIR/ctl" ] && grep -aq 'Oops: int3' "$LOG"
+	[ "$TIMED_OUT" -eq 0 ] && ! grep -aqx ready "$RUN_DIR/ctl" && grep -aq 'Oops: int3' "$LOG"
 }
 
 boot_guest() {
