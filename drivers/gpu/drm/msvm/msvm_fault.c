@@ -337,10 +337,20 @@ static int msvm_fault_try(struct msvm_fault *fault)
 			return err;
 		}
 	}
-	if (range->removed || msvm_range_unmapped(range))
+	if (msvm_range_unmapped(range)) {
+		/*
+		 * The collector passes by a range whose mutex is held, and with enough
+		 * faults coming and going one of them always holds it, to see just
+		 * this. So whoever sees it first lets the collector do without the
+		 * mutex: pairs with smp_load_acquire() in msvm_range_seal().
+		 */
+		smp_store_release(&range->removed, true);
 		err = -EAGAIN;
-	else
+	} else if (range->removed) {
+		err = -EAGAIN;
+	} else {
 		err = msvm_fault_serve(fault, range);
+	}
 	mutex_unlock(&range->lock);
 
 	/* A device that fails to map keeps what others have of the range. */

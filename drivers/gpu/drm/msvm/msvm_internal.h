@@ -252,9 +252,12 @@ struct drm_msvm_range {
 	struct drm_gpusvm_range base;
 	/** @lock: The range mutex. */
 	struct mutex lock;
-	/** @removed: No longer in the tree; range mutex. */
+	/**
+	 * @removed: No fault is served in it any more, and it leaves the tree. Set
+	 * with the range mutex held; who sees it set need not have the mutex.
+	 */
 	bool removed;
-	/** @indexed: Is in the shard's index; shard lock. */
+	/** @indexed: Is in the shard's index and in its tree; shard lock. */
 	bool indexed;
 	/**
 	 * @runs_valid: @runs describes the memory as it is. Set under the

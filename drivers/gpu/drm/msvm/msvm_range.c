@@ -265,7 +265,8 @@ struct drm_msvm_range *msvm_range_create(struct msvm_shard *shard,
 		if (err) {
 			/* A notifier may have given it to the collector. */
 			mutex_lock(&range->lock);
-			range->removed = true;
+			/* Pairs with smp_load_acquire() of the collector. */
+			smp_store_release(&range->removed, true);
 			mutex_unlock(&range->lock);
 			drm_gpusvm_range_remove(&shard->gpusvm, base);
 			goto err_unlock;

@@ -108,6 +108,26 @@ struct msvm_shard *msvm_shard_get(struct drm_msvm *msvm, unsigned long addr)
 }
 
 /*
+ * May a range be removed? If no fault is being served in it, and then none will be.
+ * Context: sleeps only with a flaw planted.
+ */
+static bool msvm_range_seal(struct drm_msvm_range *range)
+{
+	/* Pairs with smp_store_release(): what the last fault did is seen, too. */
+	if (smp_load_acquire(&range->removed))
+		return true;
+	if (msvm_mutated(MSVM_MUTATE_COLLECT_WAITS))
+		mutex_lock(&range->lock);
+	else if (!mutex_trylock(&range->lock))
+		return false;
+	/* Pairs with smp_load_acquire() above. */
+	smp_store_release(&range->removed, true);
+	mutex_unlock(&range->lock);
+
+	return true;
+}
+
+/*
  * Unmap a range from all devices and remove it. Context: sleeps, shard lock
  * held. The caller has a reference.
  *
@@ -119,13 +139,10 @@ bool msvm_shard_try_remove(struct msvm_shard *shard,
 {
 	lockdep_assert_held(&shard->lock);
 
-	if (msvm_mutated(MSVM_MUTATE_COLLECT_WAITS))
-		mutex_lock(&range->lock);
-	else if (!mutex_trylock(&range->lock))
+	if (!msvm_range_seal(range))
 		return false;
 
-	if (!range->removed) {
-		range->removed = true;
+	if (range->indexed) {
 		down_write(&shard->gpusvm.notifier_lock);
 		if (!msvm_mutated(MSVM_MUTATE_REMOVE_MAPPED))
 			msvm_range_drop_all(range);
@@ -133,7 +150,6 @@ bool msvm_shard_try_remove(struct msvm_shard *shard,
 		msvm_range_unindex(shard, range);
 		drm_gpusvm_range_remove(&shard->gpusvm, &range->base);
 	}
-	mutex_unlock(&range->lock);
 
 	return true;
 }
@@ -190,7 +206,8 @@ void msvm_shard_destroy(struct msvm_shard *shard)
 	xa_for_each(&shard->index, index, range) {
 		/* For the collector, should a notifier start it again. */
 		mutex_lock(&range->lock);
-		range->removed = true;
+		/* Pairs with smp_load_acquire() in msvm_range_seal(). */
+		smp_store_release(&range->removed, true);
 		mutex_unlock(&range->lock);
 		down_write(&shard->gpusvm.notifier_lock);
 		msvm_range_drop_all(range);
