@@ -550,6 +550,37 @@ static void asleep(struct vsvm_set *set)
 	room_free();
 }
 
+/* How often a fault tries again while which something is said about @len of out. */
+static uint64_t retries_while(struct vsvm_set *set, int gpu, size_t offset,
+			      size_t len)
+{
+	uint64_t retries = stat_of("retries"), job;
+
+	job = submit(set, gpu, set->vm[gpu], 0, load(offset, gpu));
+	uffd_wait_fault(room.uffd);
+	if (len)
+		attr_set(set, out, len, attr_of(DRM_VSVM_ATTR_READ_MOSTLY, 1));
+	room_serve(offset, SZ_2M);
+	igt_assert_eq(vsvm_wait(set->fd[gpu], set->vm[gpu], job).status, 0);
+	expect_loaded(offset, gpu);
+	return stat_of("retries") - retries;
+}
+
+/* What is said about other memory while a fault is served is no reason to try again. */
+static void elsewhere(struct vsvm_set *set)
+{
+	size_t at = 0;
+	int gpu;
+
+	room_make(set, set->n * 2 * SZ_2M, SZ_2M, PROT_READ | PROT_WRITE);
+	for (gpu = 0; gpu < set->n; gpu++, at += 2 * SZ_2M) {
+		igt_assert_eq_u64(retries_while(set, gpu, at, 0), 0);
+		igt_assert_eq_u64(retries_while(set, gpu, at + SZ_2M, SZ_4K), 0);
+		attr_set(set, out, SZ_4K, attr_of(DRM_VSVM_ATTR_READ_MOSTLY, 0));
+	}
+	room_free();
+}
+
 igt_main
 {
 	igt_fixture {
@@ -570,6 +601,8 @@ igt_main
 	     MSVM_ONLY, changes_live);
 	each("asleep", "Changes in a range that a fault sleeps in.", MSVM_ONLY,
 	     asleep);
+	each("elsewhere", "Changes of other memory's while a fault is served.", MSVM_ONLY,
+	     elsewhere);
 	each("accessed-by", "It is mapped for who is to have it.", MSVM_ONLY,
 	     accessed_by);
 	each("accessed-by-again", "And again when somebody faults.", MSVM_ONLY,

@@ -281,8 +281,6 @@ static int msvm_attr_make(struct msvm_attr_store *store, unsigned long start,
 	}
 	msvm_attr_tree_change(&store->tree, start, end, msvm_attr_change,
 			      change, nodes);
-	/* Whoever looked before it sees that: pairs with msvm_attr_seq(). */
-	smp_store_release(&msvm->attr_seq, msvm->attr_seq + 1);
 out:
 	write_unlock(&store->lock);
 out_mmap:

@@ -118,7 +118,7 @@ void msvm_attr_apply(struct drm_msvm *msvm, unsigned long start,
 	}
 	/*
 	 * Who puts a range into the index from now on sees the change before it
-	 * maps: pairs with msvm_attr_seq_changed().
+	 * maps: pairs with msvm_attr_commit().
 	 */
 	smp_mb();
 	if (effect->changed)

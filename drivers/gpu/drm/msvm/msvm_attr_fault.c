@@ -9,28 +9,6 @@
 #include "msvm_internal.h"
 
 /*
- * Number of changes so far. What was looked up after this may be done if
- * msvm_attr_seq_changed() says no under the notifier lock. Any context.
- */
-unsigned long msvm_attr_seq(struct drm_msvm *msvm)
-{
-	/* Before what is looked up next. */
-	return smp_load_acquire(&msvm->attr_seq);
-}
-
-/*
- * Was anything changed since? If not, whoever changes something from now on finds the
- * range, and takes away again what is mapped now, since that is done under the same
- * lock. Context: notifier lock held for reading.
- */
-bool msvm_attr_seq_changed(struct drm_msvm *msvm, unsigned long seq)
-{
-	/* The range went into the index before: pairs with msvm_attr_apply(). */
-	smp_mb();
-	return READ_ONCE(msvm->attr_seq) != seq;
-}
-
-/*
  * What is said about a range. Return: 0; -EACCES: a member may not access it; -EXDEV:
  * not the same all over, or the range is larger than is wanted.
  */
@@ -76,27 +54,33 @@ int msvm_attr_admit(struct drm_msvm_range *range,
 
 /*
  * The last look before a range is mapped for a member, whether it faulted or others
- * had it mapped for it. What is found here holds until it is changed, and whoever
- * changes it takes the mapping away: see msvm_attr_seq_changed(). Context: notifier
- * lock held for reading.
+ * had it mapped for it: does what was decided by hold, for all of the range? Then it
+ * does until it is changed, and whoever changes it finds the range and takes the
+ * mapping away, since that is done under the same lock. That something was said about
+ * other memory meanwhile does not matter.
+ *
+ * Context: notifier lock held for reading. @decided: what was found before, or NULL
+ * for what is bound explicitly, which is not a matter of attributes.
  *
  * Return: 0, and in @no_atomics whether atomics must fault; -EACCES: the member may
- * not access it; -EAGAIN: the range must be smaller.
+ * not access it; -EAGAIN: look again.
  */
 int msvm_attr_commit(struct drm_msvm_range *range,
-		     struct drm_msvm_member *member, bool *no_atomics)
+		     struct drm_msvm_member *member,
+		     const struct msvm_attrs *decided, bool *no_atomics)
 {
 	struct msvm_attrs attrs;
 	int err;
 
 	lockdep_assert_held_read(&range->base.gpusvm->notifier_lock);
 
-	/* What is bound explicitly is not a matter of attributes. */
-	if (range->is_userptr)
+	if (!decided)
 		return 0;
 	/* The range went into the index before: pairs with msvm_attr_apply(). */
 	smp_mb();
 	err = msvm_attr_range(range, member, &attrs);
+	if (err == -EXDEV || (!err && !msvm_attrs_equal(&attrs, decided)))
+		return -EAGAIN;
 	*no_atomics = attrs.atomics == MSVM_ATOMICS_NONE;
-	return err == -EXDEV ? -EAGAIN : err;
+	return err;
 }

@@ -49,11 +49,10 @@ static int msvm_map_eagerly_for(struct msvm_fault *fault,
 		return err;
 
 	drm_gpusvm_notifier_lock(gpusvm);
-	if (msvm_range_unmapped(range) || !range->runs_valid ||
-	    msvm_attr_seq_changed(member->msvm, fault->attr_seq))
+	if (msvm_range_unmapped(range) || !range->runs_valid)
 		err = -EAGAIN;
 	else
-		err = msvm_range_commit(range, member, idx);
+		err = msvm_range_commit(range, member, idx, &fault->attrs);
 	drm_gpusvm_notifier_unlock(gpusvm);
 
 	return err;

@@ -42,11 +42,13 @@ static bool msvm_fault_spurious(struct msvm_fault *fault,
 
 /*
  * Map and bind from a valid walk, for the member of entry @idx. Context: range
- * mutex held, and the notifier lock for reading; addresses reserved. Return: 0, or
- * the error of the mapping or of the driver, or of msvm_attr_commit().
+ * mutex held, and the notifier lock for reading; addresses reserved. @attrs: by which
+ * it was decided, for msvm_attr_commit(). Return: 0, or the error of the mapping, of
+ * the driver, or of msvm_attr_commit().
  */
 int msvm_range_commit(struct drm_msvm_range *range,
-		      struct drm_msvm_member *member, int idx)
+		      struct drm_msvm_member *member, int idx,
+		      const struct msvm_attrs *attrs)
 {
 	struct drm_msvm_mapping mapping = {
 		.start = drm_gpusvm_range_start(&range->base),
@@ -61,7 +63,7 @@ int msvm_range_commit(struct drm_msvm_range *range,
 	lockdep_assert_held(&range->lock);
 	lockdep_assert_held_read(&range->base.gpusvm->notifier_lock);
 
-	err = msvm_attr_commit(range, member, &mapping.no_atomics);
+	err = msvm_attr_commit(range, member, attrs, &mapping.no_atomics);
 	if (err)
 		return err;
 	err = msvm_map(range, idx);
@@ -182,11 +184,10 @@ static int msvm_fault_serve(struct msvm_fault *fault,
 
 	drm_gpusvm_notifier_lock(gpusvm);
 	if (msvm_range_unmapped(range) || !range->runs_valid ||
-	    (fault->write && !range->runs_writable) ||
-	    msvm_attr_seq_changed(member->msvm, fault->attr_seq))
+	    (fault->write && !range->runs_writable))
 		err = -EAGAIN;
 	else
-		err = msvm_range_commit(range, member, idx);
+		err = msvm_range_commit(range, member, idx, &fault->attrs);
 	drm_gpusvm_notifier_unlock(gpusvm);
 
 	if (err && err != -EAGAIN && msvm_mutated(MSVM_MUTATE_FAIL_ALL_SLOTS)) {
@@ -311,7 +312,6 @@ static int msvm_fault_try(struct msvm_fault *fault)
 
 	fault->walk_failed = false;
 	fault->decision = (struct msvm_decision) {};
-	fault->attr_seq = msvm_attr_seq(msvm);
 	shard = msvm_shard_get(msvm, fault->addr);
 	if (IS_ERR(shard))
 		return PTR_ERR(shard);

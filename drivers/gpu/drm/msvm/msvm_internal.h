@@ -181,8 +181,6 @@ struct drm_msvm {
 	struct msvm_prefetch prefetch;
 	/** @attr_store: Attributes. Set once under @lock, with the first ones. */
 	struct msvm_attr_store *attr_store;
-	/** @attr_seq: Changes of attributes so far; lock of @attr_store. */
-	unsigned long attr_seq;
 };
 
 /**
@@ -479,7 +477,8 @@ struct msvm_retry {
 void msvm_retry_begin(struct msvm_retry *retry);
 int msvm_retry(struct drm_msvm *msvm, struct msvm_retry *retry);
 int msvm_range_commit(struct drm_msvm_range *range,
-		      struct drm_msvm_member *member, int idx);
+		      struct drm_msvm_member *member, int idx,
+		      const struct msvm_attrs *attrs);
 int msvm_fault_serve_for(struct msvm_fault_worker *worker,
 			 struct drm_msvm_member *member, u64 addr,
 			 enum drm_msvm_access access);
@@ -537,10 +536,9 @@ void msvm_attr_store_destroy(struct drm_msvm *msvm);
 /* msvm_attr_fault.c */
 int msvm_attr_admit(struct drm_msvm_range *range,
 		    struct drm_msvm_member *member, bool atomic);
-unsigned long msvm_attr_seq(struct drm_msvm *msvm);
-bool msvm_attr_seq_changed(struct drm_msvm *msvm, unsigned long seq);
 int msvm_attr_commit(struct drm_msvm_range *range,
-		     struct drm_msvm_member *member, bool *no_atomics);
+		     struct drm_msvm_member *member,
+		     const struct msvm_attrs *decided, bool *no_atomics);
 
 /* msvm_control.c */
 int msvm_control_init(void);

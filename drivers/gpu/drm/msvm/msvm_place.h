@@ -25,7 +25,6 @@ struct msvm_policy;
  * @worker: The fault worker that serves it, or NULL.
  * @policy: By which all is decided until the fault is over; with a reference.
  * @attrs: What attributes say about the faulting page.
- * @attr_seq: Changes of attributes before it looked at them.
  * @addr: Where, page aligned.
  * @write: A writable mapping is needed.
  * @atomic: For an atomic.
@@ -43,7 +42,6 @@ struct msvm_fault {
 	struct msvm_fault_worker *worker;
 	struct msvm_policy *policy;
 	struct msvm_attrs attrs;
-	unsigned long attr_seq;
 	unsigned long addr;
 	bool write;
 	bool atomic;

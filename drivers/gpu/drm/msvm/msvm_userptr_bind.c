@@ -222,7 +222,8 @@ static int msvm_userptr_commit(struct msvm_userptr_job *job)
 		}
 		msvm_userptr_done(job, i, msvm_range_commit
 			(range, binding->member,
-			 msvm_range_find_slot(range, binding->member->slot)));
+			 msvm_range_find_slot(range, binding->member->slot),
+			 NULL));
 	}
 	drm_gpusvm_notifier_unlock(gpusvm);
 
