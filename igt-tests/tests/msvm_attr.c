@@ -4,6 +4,8 @@
  * memory is there and no longer.
  */
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -347,6 +349,95 @@ static void forked(struct vsvm_set *set)
 	munmap(p, 4 * SZ_4K);
 }
 
+/* An interval as debugfs shows it. */
+struct line {
+	uint64_t start, end, accessed_by, no_access;
+	char preferred[16], read_mostly[16], granularity[16], prefetch[16],
+	     atomics[16];
+};
+
+/* All of the process's. Return: how many. */
+static unsigned int lines_read(uint32_t id, struct line *lines, unsigned int max)
+{
+	char path[64], *buf = malloc(SZ_2M), *row;
+	unsigned int n = 0;
+
+	snprintf(path, sizeof(path), "%u/attributes", id);
+	igt_assert(debugfs_read(path, buf, SZ_2M));
+	igt_assert(!strncmp(buf, "start", 5));
+	for (row = strchr(buf, '\n') + 1; *row; row = strchr(row, '\n') + 1) {
+		struct line *l = &lines[n++];
+
+		igt_assert(n <= max);
+		igt_assert_f(sscanf(row, "%lx-%lx %15s %lx %lx %15s %15s %15s %15s\n",
+				    &l->start, &l->end, l->preferred,
+				    &l->accessed_by, &l->no_access,
+				    l->read_mostly, l->granularity, l->prefetch,
+				    l->atomics) == 9, "%s\n", row);
+	}
+	free(buf);
+	return n;
+}
+
+static void line_expect(const struct line *line, const char *p, size_t len,
+			uint64_t accessed_by, uint64_t no_access,
+			const char *rest)
+{
+	char is[128];
+
+	snprintf(is, sizeof(is), "%s %s %s %s %s", line->preferred,
+		 line->read_mostly, line->granularity, line->prefetch,
+		 line->atomics);
+	igt_assert_eq_u64(line->start, to_u64(p));
+	igt_assert_eq_u64(line->end, to_u64(p) + len);
+	igt_assert_eq_u64(line->accessed_by, accessed_by);
+	igt_assert_eq_u64(line->no_access, no_access);
+	igt_assert_f(!strcmp(is, rest), "'%s', not '%s'\n", is, rest);
+}
+
+/* debugfs shows all there are, in order, however many. */
+static void shown(struct vsvm_set *set)
+{
+	uint32_t id = vsvm_stats(set->fd[0], set->vm[0]).context_id;
+	struct line *lines = calloc(2048, sizeof(*lines));
+	char *p = anon_aligned(SZ_2M * 16, SZ_2M);
+	int i;
+
+	igt_assert_eq(lines_read(id, lines, 2048), 0);
+	attr_set(set, p, SZ_4K, attr_preferred(set, PREFER_SYSTEM));
+	igt_assert_eq(lines_read(id, lines, 2048), 1);
+	line_expect(&lines[0], p, SZ_4K, 0, 0, "system - - - -");
+	attr_set(set, p, SZ_64K, attr_of(DRM_VSVM_ATTR_GRANULARITY, 16));
+	attr_set(set, p + SZ_64K, SZ_64K, attr_of(DRM_VSVM_ATTR_READ_MOSTLY, 1));
+	attr_set(set, p + SZ_64K, SZ_64K, attr_no_access(set, 0, true));
+	attr_set(set, p + SZ_2M, SZ_4K,
+		 attr_accessed_by(set, set->n - 1, true));
+	attr_set(set, p + SZ_2M, SZ_4K,
+		 attr_of(DRM_VSVM_ATTR_ATOMICS, DRM_VSVM_ATOMICS_DEVICE));
+	attr_set(set, p + SZ_2M, SZ_4K,
+		 attr_of(DRM_VSVM_ATTR_PREFETCH, DRM_VSVM_PREFETCH_TREE));
+	igt_assert_eq(lines_read(id, lines, 2048), 4);
+	line_expect(&lines[0], p, SZ_4K, 0, 0, "system - 64K - -");
+	line_expect(&lines[1], p + SZ_4K, SZ_64K - SZ_4K, 0, 0, "- - 64K - -");
+	line_expect(&lines[2], p + SZ_64K, SZ_64K, 0, 1, "- yes - - -");
+	line_expect(&lines[3], p + SZ_2M, SZ_4K, 1ULL << (set->n - 1), 0,
+		    "- - - tree device");
+	munmap(p, 2 * SZ_2M);
+	igt_assert_eq(lines_read(id, lines, 2048), 0);
+
+	/* More than a read takes. */
+	p += 2 * SZ_2M;
+	for (i = 0; i < 2000; i++)
+		attr_set(set, p + 2 * i * SZ_4K, SZ_4K,
+			 attr_of(DRM_VSVM_ATTR_PREFETCH, 1 + i % 2));
+	igt_assert_eq(lines_read(id, lines, 2048), 2000);
+	for (i = 0; i < 2000; i++)
+		line_expect(&lines[i], p + 2 * i * SZ_4K, SZ_4K, 0, 0,
+			    i % 2 ? "- - - block -" : "- - - none -");
+	munmap(p, 14 * SZ_2M);
+	free(lines);
+}
+
 igt_main
 {
 	each_made("random", "Random changes and memory operations, against a model.",
@@ -358,6 +449,7 @@ igt_main
 	     moved);
 	each("emptied", "madvise(), mprotect() and reclaim keep them.", MSVM_ONLY,
 	     emptied);
+	each("shown", "debugfs shows them all.", MSVM_ONLY, shown);
 	each("forked", "A child has none; exec ends it.", MSVM_ONLY, forked);
 
 	igt_fixture {

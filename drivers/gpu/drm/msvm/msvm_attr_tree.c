@@ -131,6 +131,25 @@ bool msvm_attr_tree_lookup(const struct msvm_attr_tree *tree,
 }
 EXPORT_SYMBOL_IF_KUNIT(msvm_attr_tree_lookup);
 
+/*
+ * The first interval that ends behind *@start, which may begin before it. Return: whether
+ * there is one; *@start, *@end and @attrs are then its.
+ */
+bool msvm_attr_tree_next(const struct msvm_attr_tree *tree,
+			 unsigned long *start, unsigned long *end,
+			 struct msvm_attrs *attrs)
+{
+	struct msvm_attr_node *node = msvm_attr_tree_first(tree, *start);
+
+	if (!node)
+		return false;
+	*start = node->start;
+	*end = node->end;
+	*attrs = node->attrs;
+	return true;
+}
+EXPORT_SYMBOL_IF_KUNIT(msvm_attr_tree_next);
+
 /* Most spare nodes that a change of an interval takes. */
 unsigned long msvm_attr_tree_need(const struct msvm_attr_tree *tree,
 				  unsigned long start, unsigned long end)

@@ -54,6 +54,9 @@ bool msvm_attrs_say(const struct msvm_attrs *attrs);
 bool msvm_attr_tree_lookup(const struct msvm_attr_tree *tree,
 			   unsigned long addr, unsigned long *start,
 			   unsigned long *end, struct msvm_attrs *attrs);
+bool msvm_attr_tree_next(const struct msvm_attr_tree *tree,
+			 unsigned long *start, unsigned long *end,
+			 struct msvm_attrs *attrs);
 unsigned long msvm_attr_tree_need(const struct msvm_attr_tree *tree,
 				  unsigned long start, unsigned long end);
 int msvm_attr_tree_check(const struct msvm_attr_tree *tree,

@@ -304,6 +304,7 @@ void msvm_debugfs_add(struct drm_msvm *msvm)
 	debugfs_create_file("stats", 0400, dir, msvm, &msvm_stats_file_fops);
 	debugfs_create_file("policy", 0400, dir, msvm, &msvm_policy_file_fops);
 	debugfs_create_file("where", 0400, dir, msvm, &msvm_where_file_fops);
+	msvm_attr_debugfs_add(msvm);
 }
 
 /* Remove it, after waiting for whoever reads in it. Context: sleeps. */

@@ -533,6 +533,9 @@ void msvm_attr_forget_slot(struct drm_msvm *msvm, u8 slot);
 void msvm_attr_forget_device(u32 dev_id);
 void msvm_attr_store_destroy(struct drm_msvm *msvm);
 
+/* msvm_attr_show.c */
+void msvm_attr_debugfs_add(struct drm_msvm *msvm);
+
 /* msvm_attr_fault.c */
 int msvm_attr_admit(struct drm_msvm_range *range,
 		    struct drm_msvm_member *member, bool atomic);

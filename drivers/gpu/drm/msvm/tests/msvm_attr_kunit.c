@@ -60,8 +60,8 @@ static unsigned long spares(struct model *m)
 /* All pages say what the model does, and intervals are as large as can be. */
 static void model_check(struct kunit *test, struct model *m)
 {
-	unsigned long page, start, end, nr = 0, next = 0;
-	struct msvm_attrs attrs;
+	unsigned long page, start, end, nr = 0, next = 0, first, last;
+	struct msvm_attrs attrs, next_attrs;
 	bool said;
 
 	for (page = 0; page < PAGES; page++) {
@@ -82,8 +82,24 @@ static void model_check(struct kunit *test, struct model *m)
 		}
 		next = end;
 		nr += said;
+		if (!said)
+			continue;
+		/* One after the other, from wherever they are looked for. */
+		first = nr == 1 ? 0 : start;
+		KUNIT_ASSERT_TRUE(test, msvm_attr_tree_next(&m->tree, &first,
+							    &last, &next_attrs));
+		KUNIT_ASSERT_EQ(test, first, start);
+		KUNIT_ASSERT_EQ(test, last, end);
+		KUNIT_ASSERT_TRUE(test, msvm_attrs_equal(&attrs, &next_attrs));
+		first = end - 1;
+		KUNIT_ASSERT_TRUE(test, msvm_attr_tree_next(&m->tree, &first,
+							    &last, &next_attrs));
+		KUNIT_ASSERT_EQ(test, first, start);
 	}
 	KUNIT_ASSERT_EQ(test, m->tree.nr, nr);
+	first = PAGES;
+	KUNIT_ASSERT_FALSE(test, msvm_attr_tree_next(&m->tree, &first, &last,
+						     &next_attrs));
 	KUNIT_ASSERT_EQ(test, spares(m) + nr, NODES);
 }
 
