@@ -401,7 +401,7 @@ static void shown(struct vsvm_set *set)
 	uint32_t id = vsvm_stats(set->fd[0], set->vm[0]).context_id;
 	struct line *lines = calloc(2048, sizeof(*lines));
 	char *p = anon_aligned(SZ_2M * 16, SZ_2M);
-	int i;
+	int n = vsvm_scale(2000, 300), i;
 
 	igt_assert_eq(lines_read(id, lines, 2048), 0);
 	attr_set(set, p, SZ_4K, attr_preferred(set, PREFER_SYSTEM));
@@ -427,11 +427,11 @@ static void shown(struct vsvm_set *set)
 
 	/* More than a read takes. */
 	p += 2 * SZ_2M;
-	for (i = 0; i < 2000; i++)
+	for (i = 0; i < n; i++)
 		attr_set(set, p + 2 * i * SZ_4K, SZ_4K,
 			 attr_of(DRM_VSVM_ATTR_PREFETCH, 1 + i % 2));
-	igt_assert_eq(lines_read(id, lines, 2048), 2000);
-	for (i = 0; i < 2000; i++)
+	igt_assert_eq(lines_read(id, lines, 2048), n);
+	for (i = 0; i < n; i++)
 		line_expect(&lines[i], p + 2 * i * SZ_4K, SZ_4K, 0, 0,
 			    i % 2 ? "- - - block -" : "- - - none -");
 	munmap(p, 14 * SZ_2M);
