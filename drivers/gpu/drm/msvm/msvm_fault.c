@@ -342,7 +342,8 @@ static int msvm_fault_try(struct msvm_fault *fault)
 		 * The collector passes by a range whose mutex is held, and with enough
 		 * faults coming and going one of them always holds it, to see just
 		 * this. So whoever sees it first lets the collector do without the
-		 * mutex: pairs with smp_load_acquire() in msvm_range_seal().
+		 * mutex: pairs with smp_load_acquire() in
+		 * msvm_shard_try_remove().
 		 */
 		smp_store_release(&range->removed, true);
 		err = -EAGAIN;

@@ -108,26 +108,6 @@ struct msvm_shard *msvm_shard_get(struct drm_msvm *msvm, unsigned long addr)
 }
 
 /*
- * May a range be removed? If no fault is being served in it, and then none will be.
- * Context: sleeps only with a flaw planted.
- */
-static bool msvm_range_seal(struct drm_msvm_range *range)
-{
-	/* Pairs with smp_store_release(): what the last fault did is seen, too. */
-	if (smp_load_acquire(&range->removed))
-		return true;
-	if (msvm_mutated(MSVM_MUTATE_COLLECT_WAITS))
-		mutex_lock(&range->lock);
-	else if (!mutex_trylock(&range->lock))
-		return false;
-	/* Pairs with smp_load_acquire() above. */
-	smp_store_release(&range->removed, true);
-	mutex_unlock(&range->lock);
-
-	return true;
-}
-
-/*
  * Unmap a range from all devices and remove it. Context: sleeps, shard lock
  * held. The caller has a reference.
  *
@@ -137,11 +117,23 @@ static bool msvm_range_seal(struct drm_msvm_range *range)
 bool msvm_shard_try_remove(struct msvm_shard *shard,
 			   struct drm_msvm_range *range)
 {
+	bool locked;
+
 	lockdep_assert_held(&shard->lock);
 
-	if (!msvm_range_seal(range))
+	if (msvm_mutated(MSVM_MUTATE_COLLECT_WAITS)) {
+		mutex_lock(&range->lock);
+		locked = true;
+	} else {
+		locked = mutex_trylock(&range->lock);
+	}
+	/* Pairs with smp_store_release(): what the last fault did is seen, too. */
+	if (!locked && !smp_load_acquire(&range->removed))
 		return false;
+	/* Pairs with smp_load_acquire() above. */
+	smp_store_release(&range->removed, true);
 
+	/* Faults that wait for the mutex find it gone when they have it. */
 	if (range->indexed) {
 		down_write(&shard->gpusvm.notifier_lock);
 		if (!msvm_mutated(MSVM_MUTATE_REMOVE_MAPPED))
@@ -150,6 +142,8 @@ bool msvm_shard_try_remove(struct msvm_shard *shard,
 		msvm_range_unindex(shard, range);
 		drm_gpusvm_range_remove(&shard->gpusvm, &range->base);
 	}
+	if (locked)
+		mutex_unlock(&range->lock);
 
 	return true;
 }
@@ -206,7 +200,7 @@ void msvm_shard_destroy(struct msvm_shard *shard)
 	xa_for_each(&shard->index, index, range) {
 		/* For the collector, should a notifier start it again. */
 		mutex_lock(&range->lock);
-		/* Pairs with smp_load_acquire() in msvm_range_seal(). */
+		/* Pairs with smp_load_acquire() in msvm_shard_try_remove(). */
 		smp_store_release(&range->removed, true);
 		mutex_unlock(&range->lock);
 		down_write(&shard->gpusvm.notifier_lock);
