@@ -12,7 +12,9 @@
 #include <unistd.h>
 
 #include "../lib/each.h"
+#include "../lib/gpus.h"
 #include "../lib/mm.h"
+#include "../lib/vram.h"
 
 #define CGROUP_NAME "msvm-madvise"
 
@@ -172,6 +174,60 @@ static void test_free_cgroup(struct vsvm_set *set)
 	}
 	igt_waitchildren();
 	memcg_remove(CGROUP_NAME);
+}
+
+static void back_by_cpu(struct vsvm_set *set, char *p, size_t len)
+{
+	(void)set;
+	pattern_check(p, len, 400);
+}
+
+static void back_by_request(struct vsvm_set *set, char *p, size_t len)
+{
+	vram_migrate(set, p, len, TO_SYSTEM);
+}
+
+static void back_by_other_gpu(struct vsvm_set *set, char *p, size_t len)
+{
+	vram_migrate(set, p, len, set->n - 1);
+	vram_migrate(set, p, len, TO_SYSTEM);
+}
+
+/*
+ * Memory that is free for the taking moves to a GPU, which writes it there, and
+ * comes back: what says that it can be taken must not come with it.
+ */
+static void test_free_moved(struct vsvm_set *set)
+{
+	static void (*const ways[])(struct vsvm_set *set, char *p, size_t len) = {
+		back_by_cpu, back_by_request, back_by_other_gpu,
+	};
+	size_t len = SZ_2M;
+	unsigned int i;
+
+	for (i = 0; i < 2 * sizeof(ways) / sizeof(ways[0]); i++) {
+		char *p = anon_aligned(len, SZ_2M);
+		char *control = anon_aligned(len, SZ_2M);
+		int advice = i % 2 ? MADV_HUGEPAGE : MADV_NOHUGEPAGE;
+
+		igt_assert(!madvise(p, len, advice));
+		igt_assert(!madvise(control, len, advice));
+		pattern_fill(p, len, 1);
+		pattern_fill(control, len, 2);
+		madv_free(p, len);
+		madv_free(control, len);
+		vram_migrate(set, p, len, 0);
+		vsvm_gpu_write(set, 0, p, len, 400);
+		vram_expect(set, p, len, where_gpu(set, 0));
+		ways[i / 2](set, p, len);
+		igt_assert_eq(mm_present(p, len), len / SZ_4K);
+		igt_assert(mm_pageout(control, len));
+		igt_assert(!madvise(p, len, MADV_PAGEOUT));
+		pattern_check(p, len, 400);
+		vsvm_gpu_check(set, 0, p, len, 400);
+		munmap(p, len);
+		munmap(control, len);
+	}
 }
 
 /* A hole in a file: the same for all who map it. */
@@ -387,6 +443,8 @@ igt_main
 	     MSVM_ONLY, test_free_read_write);
 	each("free-cgroup", "the same with reclaim of a memory cgroup",
 	     MSVM_ONLY, test_free_cgroup);
+	each_made("free-moved", "the same with memory that moved to a GPU and back",
+		  MSVM_ONLY, ATTR("vram_mib=8"), test_free_moved);
 	each("remove", "MADV_REMOVE makes a hole in a file", MSVM_ONLY,
 	     test_remove);
 	each("collapse", "small pages become a huge one", MSVM_ONLY,

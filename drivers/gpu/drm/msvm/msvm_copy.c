@@ -109,6 +109,21 @@ static bool msvm_copy_retired(struct page *page)
 	return !mem_cgroup_disabled() && !folio_memcg_charged(folio);
 }
 
+/*
+ * The kernel takes along what MADV_FREE left at a page: reclaim may drop it unless
+ * it is dirty. Nothing tells whether a device has written since, so the page comes
+ * back as one that must be kept. Its lock keeps reclaim and migration away.
+ */
+static void msvm_copy_keep(struct page *page)
+{
+	struct folio *folio = page_folio(page);
+
+	VM_WARN_ON_ONCE_FOLIO(!folio_test_locked(folio), folio);
+
+	if (!folio_test_swapbacked(folio))
+		folio_set_swapbacked(folio);
+}
+
 /* One entry of drm_pagemap's arrays. Return: pages it stands for, or an error. */
 static long msvm_copy_entry(struct msvm_copier *copier, struct page *page,
 			    const struct drm_pagemap_addr *addr, bool to_vram)
@@ -124,6 +139,8 @@ static long msvm_copy_entry(struct msvm_copier *copier, struct page *page,
 	/* It is gone at the next try. */
 	if (!to_vram && msvm_copy_retired(page))
 		return -EBUSY;
+	if (!to_vram)
+		msvm_copy_keep(page);
 
 	/* There was nothing to copy: nobody must see what was here before. */
 	npages = absent ? folio_nr_pages(page_folio(page)) : 1L << addr->order;

@@ -327,7 +327,7 @@ void msvm_mark_dirty(struct drm_msvm_range *range)
 		unsigned long pfn = msvm_run_pfn(range->runs[i]);
 		unsigned long end = pfn + BIT(msvm_run_order(range->runs[i]));
 
-		/* Nothing reclaims device memory by what is dirty. */
+		/* Nothing reclaims that; for what comes back see msvm_copy_keep(). */
 		if (msvm_run_is_device(range, range->runs[i]))
 			continue;
 		while (pfn < end) {
