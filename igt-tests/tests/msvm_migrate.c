@@ -10,6 +10,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "../lib/attr.h"
 #include "../lib/each.h"
 #include "../lib/gpus.h"
 #include "../lib/mm.h"
@@ -210,6 +211,31 @@ static void not_moved(struct vsvm_set *set)
 	unlink("/tmp/igt-migrate");
 }
 
+#ifndef MAP_DROPPABLE
+#define MAP_DROPPABLE 0x08
+#endif
+
+/* What may be dropped instead of swapped stays, whoever faults. */
+static void droppable(struct vsvm_set *set)
+{
+	struct drm_vsvm_attr attr = attr_preferred(set, 0);
+	char *p = mmap(NULL, SZ_2M, PROT_READ | PROT_WRITE,
+		       MAP_DROPPABLE | MAP_ANONYMOUS, -1, 0);
+	char *control = anon_aligned(SZ_2M, SZ_2M);
+
+	igt_require_f(p != MAP_FAILED, "no droppable memory\n");
+	vsvm_gpu_write(set, 0, p, SZ_2M, 1);
+	vsvm_gpu_write(set, 0, control, SZ_2M, 2);
+	vram_expect(set, p, SZ_2M, WHERE_SYSTEM);
+	vram_expect(set, control, SZ_2M, where_gpu(set, 0));
+	igt_assert_eq(vram_try_migrate(set, 0, p, SZ_2M, 0), -EOPNOTSUPP);
+	igt_assert_eq(attr_try_set(set, 0, p, SZ_2M, &attr, 1), -EOPNOTSUPP);
+	mm_all_agree(set, p, SZ_2M, 1);
+	munmap(p, SZ_2M);
+	munmap(control, SZ_2M);
+	vram_expect_empty(set);
+}
+
 /* A page that somebody has pinned stays, its neighbours go, and all work. */
 static void pinned(struct vsvm_set *set)
 {
@@ -393,6 +419,8 @@ igt_main
 	each_made("across", "several mappings", MSVM_ONLY, VRAM, across);
 	each_made("not-moved", "files and shared memory", MSVM_ONLY, VRAM,
 		  not_moved);
+	each_made("droppable", "droppable memory is not moved", MSVM_ONLY, VRAM,
+		  droppable);
 	each_made("pinned", "a pinned page", MSVM_ONLY, VRAM, pinned);
 	each_made("prefetch", "the prefetch command", MSVM_ONLY, VRAM, prefetch);
 	each_made("prefetch-munmap", "memory goes meanwhile", MSVM_ONLY, VRAM,

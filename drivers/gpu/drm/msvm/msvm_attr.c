@@ -3,7 +3,6 @@
  * Setting and getting attributes: what is possible, and what is an error. What can't
  * be done is refused, and nothing is changed then.
  */
-#include <linux/hugetlb_inline.h>
 #include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/module.h>
@@ -15,6 +14,7 @@
 
 #include "msvm_attr.h"
 #include "msvm_internal.h"
+#include "msvm_memory.h"
 
 static_assert(MSVM_ATTR_NONE == DRM_MSVM_PREFERRED_NONE);
 static_assert(MSVM_ATTR_SYSTEM == DRM_MSVM_PREFERRED_SYSTEM);
@@ -238,9 +238,7 @@ static int msvm_attr_check_memory(struct mm_struct *mm, unsigned long start,
 	for_each_vma_range(vmi, vma, end) {
 		if (vma->vm_start > addr)
 			break;
-		if (change->movable &&
-		    (!vma_is_anonymous(vma) || is_vm_hugetlb_page(vma) ||
-		     vma->vm_flags & VM_SPECIAL)) {
+		if (change->movable && !msvm_vma_movable(vma)) {
 			change->why = "memory of this kind is not moved";
 			return -EOPNOTSUPP;
 		}
@@ -368,7 +366,7 @@ static int msvm_attr_set(struct drm_msvm *msvm, unsigned long start,
  *   %DRM_MSVM_ATOMICS_SYSTEM; a preferred device that faults move nothing to;
  *   %DRM_MSVM_ATOMICS_SYSTEM where @member's device has no such atomics; a preferred
  *   device, %DRM_MSVM_ATOMICS_DEVICE, a granularity or a prefetch other than none for
- *   memory that can't be moved (files, shared memory, hugetlbfs);
+ *   memory that can't be moved (files, shared memory, hugetlbfs, droppable);
  * - -EFAULT: there is no memory in part of the interval;
  * - -ESRCH: the process's memory is gone;
  * - -EINTR: the calling task is being killed, or, with the first attributes of an

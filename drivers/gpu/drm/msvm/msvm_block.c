@@ -236,10 +236,16 @@ int msvm_block_fill(struct msvm_block *block,
 {
 	size_t size = block->devmem.size, piece = size;
 	unsigned long start = block->start;
+	struct vm_area_struct *vma;
 	unsigned int left;
 	int err = 0;
 
 	mmap_assert_locked(block->mm);
+
+	/* The kernel refuses all others, but would move what is droppable. */
+	vma = vma_lookup(block->mm, start);
+	if (vma && !msvm_vma_movable(vma))
+		err = -EBUSY;
 
 	/* What is shorter than a huge page has none as a whole, wherever it begins. */
 	if (size >= PMD_SIZE && !READ_ONCE(msvm_huge_moves))

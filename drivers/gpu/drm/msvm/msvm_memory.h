@@ -266,6 +266,7 @@ bool msvm_census_of_runs(struct drm_msvm_range *range, struct msvm_census *censu
 int msvm_census_leaves(struct mm_struct *mm, unsigned long start,
 		       unsigned long npages, struct msvm_memory *memory,
 		       u32 *leaves);
+bool msvm_vma_movable(const struct vm_area_struct *vma);
 bool msvm_vma_limits(struct mm_struct *mm, unsigned long addr,
 		     unsigned long *start, unsigned long *end);
 

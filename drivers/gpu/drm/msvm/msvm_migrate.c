@@ -291,11 +291,14 @@ int msvm_range_to_system(struct drm_msvm_range *range)
 	return err == -ETIME ? -EBUSY : err;
 }
 
-/* Is memory of a VMA ever moved? mmap_lock held. */
-static bool msvm_vma_movable(struct vm_area_struct *vma)
+/*
+ * Is memory of a VMA ever moved? What is droppable never goes to swap space, which a
+ * page that was in a device's memory could, see msvm_copy_keep(). mmap_lock held.
+ */
+bool msvm_vma_movable(const struct vm_area_struct *vma)
 {
 	return vma_is_anonymous(vma) && !is_vm_hugetlb_page(vma) &&
-	       !(vma->vm_flags & VM_SPECIAL);
+	       !(vma->vm_flags & (VM_SPECIAL | VM_DROPPABLE));
 }
 
 /* Part of an interval in one VMA. */
