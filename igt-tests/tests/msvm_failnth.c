@@ -200,6 +200,7 @@ static void test_retry(void)
 	igt_assert_eq_u64(*(uint64_t *)small, 1);
 	retries = context_value(id, "stats", "retries");
 	igt_assert(retries >= 20);
+	igt_assert_eq_u64(context_value(id, "stats", "held"), 1);
 
 	igt_assert(write_number(INJECT_WALK, 1 << 30));
 	vsvm_expect_fault(&set, 0, vsvm_store(far, 8, 2), -EBUSY, far,
@@ -208,6 +209,64 @@ static void test_retry(void)
 	igt_assert_eq_u64(context_value(id, "stats", "errors_ebusy"), 1);
 	igt_assert_eq(run(0, vsvm_store(far, 8, 3)), 0);
 	igt_assert_eq_u64(*(uint64_t *)far, 3);
+}
+
+static uint64_t revived(void)
+{
+	return context_value(vsvm_stats(set.fd[0], set.vm[0]).context_id,
+			     "stats", "ranges_revived");
+}
+
+/*
+ * Memory is replaced while a fault tries again and again, until a try that holds
+ * mmap_lock comes upon the range that was unmapped: the range is of the new memory
+ * then, the job writes that, and the next munmap() takes it away for good.
+ */
+static void test_revive(void)
+{
+	int64_t deadline = vsvm_deadline(60);
+	struct drm_vsvm_cmd cmd;
+	struct drm_vsvm_wait w;
+	unsigned int rounds = 0;
+	uint64_t job;
+
+	igt_require_f(!access(INJECT_WALK, W_OK),
+		      "drm_msvm was not built with CONFIG_DRM_MSVM_DEBUG\n");
+	open_set();
+	set.vm[0] = vsvm_vm_create(set.fd[0], DRM_VSVM_VM_LAYOUT_MSVM);
+	cmd = vsvm_store(small, 8, 7);
+	do {
+		int64_t busy = vsvm_deadline(3);
+
+		igt_assert(write_number(INJECT_WALK, 1 << 30));
+		job = vsvm_submit(set.fd[0], set.vm[0], 0, &cmd, 1);
+		/* Shorter than the fault takes to give up. */
+		while (!revived() && vsvm_now() < busy) {
+			igt_assert(mmap(small, SZ_2M, PROT_READ | PROT_WRITE,
+					MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+					-1, 0) == small);
+			rounds++;
+		}
+		igt_assert(write_number(INJECT_WALK, 0));
+		w = vsvm_wait(set.fd[0], set.vm[0], job);
+		igt_assert_eq(w.status, 0);
+		igt_assert_eq_u64(*(uint64_t *)small, 7);
+	} while (!revived() && vsvm_now() < deadline);
+	igt_info("%u times replaced, %llu revived\n", rounds,
+		 (unsigned long long)revived());
+	igt_assert(revived());
+
+	igt_assert_eq(run(0, vsvm_store(small + SZ_4K, 8, 8)), 0);
+	igt_assert_eq_u64(*(uint64_t *)(small + SZ_4K), 8);
+	igt_assert(!munmap(small, SZ_2M));
+	vsvm_expect_fault(&set, 0, vsvm_store(small, 8, 9), -EFAULT, small,
+			  DRM_VSVM_ACCESS_WRITE);
+	/* Nothing of it is left on any list: the address can be used again. */
+	igt_assert(mmap(small, SZ_2M, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
+		   small);
+	igt_assert_eq(run(0, vsvm_store(small, 8, 10)), 0);
+	igt_assert_eq_u64(*(uint64_t *)small, 10);
 }
 
 /* The thread of a GPU's engine 0, found by its name. */
@@ -426,6 +485,8 @@ igt_main
 	} tests[] = {
 		{ "own", "each allocation of the library", test_own },
 		{ "retry", "memory that changes all the time", test_retry },
+		{ "revive", "memory that is replaced all the time",
+		  test_revive },
 		{ "kernel-join", "each allocation of a join", test_kernel_join },
 		{ "kernel-fault", "each allocation of faults",
 		  test_kernel_fault },

@@ -114,9 +114,9 @@ struct drm_msvm_ops {
 	 *
 	 * The pages are known valid, and stay so until the call returns.
 	 *
-	 * Context: Notifier lock held for reading.  It is taken in reclaim:
-	 * no allocation that may reclaim, no dma_resv, no mmap_lock.  May
-	 * sleep on locks that obey this.
+	 * Context: Notifier lock held for reading, at times within mmap_lock.
+	 * It is taken in reclaim: no allocation that may reclaim, no dma_resv,
+	 * no mmap_lock.  May sleep on locks that obey this.
 	 *
 	 * Return: 0; or a negative errno that fails the fault as it is, then
 	 * the device must not be able to reach any of the pages.

@@ -24,6 +24,12 @@
 #define MSVM_FAULT_MAX_TRIES	32
 #define MSVM_FAULT_MAX_TIME	(5 * HZ)
 
+/*
+ * After so many tries every other one holds mmap_lock, which keeps others out. The
+ * ones in between find what is wrong, should something be.
+ */
+#define MSVM_FAULT_HOLD_TRIES	4
+
 /* Is the access already possible? */
 static bool msvm_fault_spurious(struct msvm_fault *fault,
 				struct drm_msvm_range *range)
@@ -113,14 +119,84 @@ static int msvm_fault_to_system(struct msvm_fault *fault,
 	return err;
 }
 
-/* Serve a fault in a live range. Range mutex held. */
+/*
+ * Map and bind what was walked, for the member that faulted. Context: sleeps; range
+ * mutex held, not the notifier lock. Return: 0; -EAGAIN: the memory has changed;
+ * -ENOMEM, or the error of the mapping, of the driver, or of msvm_attr_commit().
+ */
+int msvm_fault_bind(struct msvm_fault *fault, struct drm_msvm_range *range)
+{
+	struct drm_gpusvm *gpusvm = range->base.gpusvm;
+	int idx, err;
+
+	lockdep_assert_held(&range->lock);
+
+	idx = msvm_range_add_slot(range, fault->member);
+	if (idx < 0)
+		return idx;
+	err = msvm_map_reserve(range, idx);
+	if (err)
+		return err;
+
+	drm_gpusvm_notifier_lock(gpusvm);
+	if (msvm_range_unmapped(range) || !range->runs_valid ||
+	    (fault->write && !range->runs_writable))
+		err = -EAGAIN;
+	else
+		err = msvm_range_commit(range, fault->member, idx,
+					&fault->attrs);
+	drm_gpusvm_notifier_unlock(gpusvm);
+
+	if (err && err != -EAGAIN && msvm_mutated(MSVM_MUTATE_FAIL_ALL_SLOTS)) {
+		down_write(&gpusvm->notifier_lock);
+		msvm_range_drop_all(range);
+		up_write(&gpusvm->notifier_lock);
+	}
+	return err;
+}
+
+/* Walk where the memory is, if that is not known, and map it. Range mutex held. */
+static int msvm_fault_walk_and_bind(struct msvm_fault *fault,
+				    struct drm_msvm_range *range)
+{
+	struct drm_msvm_member *member = fault->member;
+	bool walked = false;
+	int err;
+
+	/* A hint only: checked again under the notifier lock. */
+	if (!READ_ONCE(range->runs_valid) ||
+	    (fault->write && !range->runs_writable) ||
+	    msvm_mutated(MSVM_MUTATE_ALWAYS_WALK)) {
+		err = msvm_walk(range, fault->write, false);
+		if (err == -EXDEV)
+			return msvm_fault_to_system(fault, range);
+		if (err) {
+			fault->walk_failed = err == -EFAULT || err == -EPERM ||
+					     err == -EOPNOTSUPP;
+			return err;
+		}
+		walked = true;
+		/* Walks report device pages as they are, writable or not. */
+		if (fault->write && !READ_ONCE(range->runs_writable) &&
+		    READ_ONCE(range->dpagemap))
+			return msvm_fault_to_system(fault, range);
+	}
+	if (msvm_place_out_of_reach(range, member,
+				    fault->policy->params.peer_access))
+		return msvm_fault_to_system(fault, range);
+
+	err = msvm_fault_bind(fault, range);
+	if (!err && !walked)
+		msvm_stat_inc(member->msvm, MSVM_STAT_WALKS_SAVED);
+	return err;
+}
+
+/* Serve a fault in a range that is in the tree. Range mutex held. */
 static int msvm_fault_serve(struct msvm_fault *fault,
 			    struct drm_msvm_range *range)
 {
 	struct drm_msvm_member *member = fault->member;
-	struct drm_gpusvm *gpusvm = range->base.gpusvm;
-	bool walked = false;
-	int idx, err;
+	int err;
 
 	lockdep_assert_held(&range->lock);
 
@@ -153,50 +229,8 @@ static int msvm_fault_serve(struct msvm_fault *fault,
 	if (err)
 		return err;
 
-	/* A hint only: checked again under the notifier lock. */
-	if (!READ_ONCE(range->runs_valid) ||
-	    (fault->write && !range->runs_writable) ||
-	    msvm_mutated(MSVM_MUTATE_ALWAYS_WALK)) {
-		err = msvm_walk(range, fault->write);
-		if (err == -EXDEV)
-			return msvm_fault_to_system(fault, range);
-		if (err) {
-			fault->walk_failed = err == -EFAULT || err == -EPERM ||
-					     err == -EOPNOTSUPP;
-			return err;
-		}
-		walked = true;
-		/* Walks report device pages as they are, writable or not. */
-		if (fault->write && !READ_ONCE(range->runs_writable) &&
-		    READ_ONCE(range->dpagemap))
-			return msvm_fault_to_system(fault, range);
-	}
-	if (msvm_place_out_of_reach(range, member,
-				    fault->policy->params.peer_access))
-		return msvm_fault_to_system(fault, range);
-
-	idx = msvm_range_add_slot(range, member);
-	if (idx < 0)
-		return idx;
-	err = msvm_map_reserve(range, idx);
-	if (err)
-		return err;
-
-	drm_gpusvm_notifier_lock(gpusvm);
-	if (msvm_range_unmapped(range) || !range->runs_valid ||
-	    (fault->write && !range->runs_writable))
-		err = -EAGAIN;
-	else
-		err = msvm_range_commit(range, member, idx, &fault->attrs);
-	drm_gpusvm_notifier_unlock(gpusvm);
-
-	if (err && err != -EAGAIN && msvm_mutated(MSVM_MUTATE_FAIL_ALL_SLOTS)) {
-		down_write(&gpusvm->notifier_lock);
-		msvm_range_drop_all(range);
-		up_write(&gpusvm->notifier_lock);
-	}
-	if (!err && !walked)
-		msvm_stat_inc(member->msvm, MSVM_STAT_WALKS_SAVED);
+	err = fault->hold ? msvm_fault_serve_held(fault, range) :
+			    msvm_fault_walk_and_bind(fault, range);
 	if (!err)
 		msvm_map_eagerly(fault, range);
 	return err;
@@ -337,7 +371,9 @@ static int msvm_fault_try(struct msvm_fault *fault)
 			return err;
 		}
 	}
-	if (msvm_range_unmapped(range)) {
+	if (range->removed) {
+		err = -EAGAIN;
+	} else if (msvm_range_unmapped(range) && !fault->hold) {
 		/*
 		 * The collector passes by a range whose mutex is held, and with enough
 		 * faults coming and going one of them always holds it, to see just
@@ -346,8 +382,6 @@ static int msvm_fault_try(struct msvm_fault *fault)
 		 * msvm_shard_try_remove().
 		 */
 		smp_store_release(&range->removed, true);
-		err = -EAGAIN;
-	} else if (range->removed) {
 		err = -EAGAIN;
 	} else {
 		err = msvm_fault_serve(fault, range);
@@ -417,6 +451,8 @@ static int msvm_fault_loop(struct msvm_fault *fault)
 			return err;
 		if (err)
 			return err;
+		fault->hold = retry.tries >= MSVM_FAULT_HOLD_TRIES &&
+			      !(retry.tries & 1);
 	}
 }
 

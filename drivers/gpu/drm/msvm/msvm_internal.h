@@ -68,8 +68,8 @@
  *
  * An invalidation takes 6 and 7 and no other. It comes with mmap_lock or folio
  * locks held, which is why 3 and 4 must never be taken in it. The CPU side
- * changing during a fault is answered by trying again, never by holding a
- * lock across it.
+ * changing during a fault is answered by trying again; when that happens too often,
+ * by holding 5 for reading from the walk to the commit (msvm_hold.c).
  *
  * An address space is a set of shards over disjoint windows of
  * DRM_MSVM_NOTIFIER_SIZE bytes. Locks 3, 4 and 6 are a shard's or a range's, so
@@ -252,7 +252,8 @@ struct drm_msvm_range {
 	struct mutex lock;
 	/**
 	 * @removed: No fault is served in it any more, and it leaves the tree. Set
-	 * with the range mutex held; who sees it set need not have the mutex.
+	 * with the range mutex held; who sees it set need not have the mutex. Never
+	 * cleared: what is only unmapped can be revived, see msvm_hold.c.
 	 */
 	bool removed;
 	/** @indexed: Is in the shard's index and in its tree; shard lock. */
@@ -485,7 +486,7 @@ int msvm_fault_serve_for(struct msvm_fault_worker *worker,
 void msvm_fault_count(struct drm_msvm_member *member);
 
 /* msvm_walk.c */
-int msvm_walk(struct drm_msvm_range *range, bool write);
+int msvm_walk(struct drm_msvm_range *range, bool write, bool held);
 
 /* msvm_map.c */
 int msvm_map_reserve(struct drm_msvm_range *range, int idx);

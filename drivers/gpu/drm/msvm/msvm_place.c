@@ -182,6 +182,9 @@ int msvm_place(struct msvm_fault *fault, struct drm_msvm_range *range)
 	if (decision->action == MSVM_THROTTLE &&
 	    msvm_place_napped(fault, known->view.now))
 		decision->action = MSVM_STAY;
+	/* What is replaced all the time is served first. */
+	if (decision->action == MSVM_MOVE && fault->hold)
+		decision->action = MSVM_STAY;
 	if (decision->action == MSVM_MOVE)
 		dpagemap = msvm_place_target(msvm, decision->to);
 	srcu_read_unlock(&msvm->srcu, idx);

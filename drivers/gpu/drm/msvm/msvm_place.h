@@ -30,6 +30,7 @@ struct msvm_policy;
  * @atomic: For an atomic.
  * @chunk: Largest range to make; shrinks when a larger one can't be served.
  * @walk_failed: It was the walk that failed, so a smaller range may do.
+ * @hold: This try holds mmap_lock from the walk to the commit.
  * @stay: Memory was brought to where the fault can be served: leave it there.
  * @counted: It is counted in the range's history.
  * @napping: It was told to wait, for the first time at @nap_began.
@@ -47,6 +48,7 @@ struct msvm_fault {
 	bool atomic;
 	unsigned long chunk;
 	bool walk_failed;
+	bool hold;
 	bool stay;
 	bool counted;
 	bool napping;
@@ -111,6 +113,13 @@ struct msvm_known *msvm_view_take(struct msvm_fault *fault,
 				  struct drm_msvm_range *range);
 struct msvm_known *msvm_view_after(struct msvm_fault *fault,
 				   struct drm_msvm_range *range);
+
+/* msvm_fault.c */
+int msvm_fault_bind(struct msvm_fault *fault, struct drm_msvm_range *range);
+
+/* msvm_hold.c */
+int msvm_fault_serve_held(struct msvm_fault *fault,
+			  struct drm_msvm_range *range);
 
 /* msvm_place.c */
 int msvm_place(struct msvm_fault *fault, struct drm_msvm_range *range);

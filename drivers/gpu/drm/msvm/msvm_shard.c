@@ -154,6 +154,40 @@ void msvm_shard_queue_collect(struct msvm_shard *shard)
 	queue_work(system_dfl_wq, &shard->collect_work);
 }
 
+/* Is there something to remove, or was it removed? Shard lock held. */
+static bool msvm_shard_collect_one(struct msvm_shard *shard,
+				   struct drm_msvm_range *range)
+{
+	bool done;
+
+	/*
+	 * Off the list first: whoever unmaps it once more after we looked puts it
+	 * there again, see msvm_range_set_unmapped().
+	 */
+	spin_lock(&shard->collect_lock);
+	list_del_init(&range->collect_link);
+	spin_unlock(&shard->collect_lock);
+
+	/* Revived, see msvm_hold.c. */
+	done = !msvm_range_unmapped(range) && !READ_ONCE(range->removed);
+	if (!done && msvm_shard_try_remove(shard, range)) {
+		msvm_stat_inc(shard->msvm, MSVM_STAT_RANGES_COLLECTED);
+		done = true;
+	}
+	if (done)
+		return true;
+
+	spin_lock(&shard->collect_lock);
+	if (list_empty(&range->collect_link))
+		list_add_tail(&range->collect_link, &shard->collect);
+	else
+		/* It came with a reference of its own. */
+		done = true;
+	spin_unlock(&shard->collect_lock);
+
+	return done;
+}
+
 /*
  * Remove all ranges of a shard whose memory was unmapped, but those in which a
  * fault is being served. Context: sleeps; takes the shard lock.
@@ -168,20 +202,9 @@ void msvm_shard_collect(struct msvm_shard *shard)
 	list_splice_init(&shard->collect, &todo);
 	spin_unlock(&shard->collect_lock);
 
-	list_for_each_entry_safe(range, next, &todo, collect_link) {
-		bool removed = msvm_shard_try_remove(shard, range);
-
-		spin_lock(&shard->collect_lock);
-		if (removed)
-			list_del_init(&range->collect_link);
-		else
-			list_move_tail(&range->collect_link, &shard->collect);
-		spin_unlock(&shard->collect_lock);
-		if (removed) {
-			msvm_stat_inc(shard->msvm, MSVM_STAT_RANGES_COLLECTED);
+	list_for_each_entry_safe(range, next, &todo, collect_link)
+		if (msvm_shard_collect_one(shard, range))
 			msvm_range_put(range);
-		}
-	}
 	mutex_unlock(&shard->lock);
 }
 

@@ -75,6 +75,10 @@ enum msvm_stat {
 	MSVM_STAT_TAKEN,
 	/* Times a fault started over because the CPU side changed. */
 	MSVM_STAT_RETRIES,
+	/* Faults served with mmap_lock held, for it changed too often. */
+	MSVM_STAT_HELD,
+	/* Unmapped ranges that became ranges of what was mapped there next. */
+	MSVM_STAT_RANGES_REVIVED,
 	/* Faults that failed, by errno. */
 	MSVM_STAT_ERRORS_EFAULT,
 	MSVM_STAT_ERRORS_EACCES,

@@ -148,7 +148,7 @@ static int msvm_userptr_walk(struct msvm_userptr_job *job)
 		msvm_stat_inc(msvm_range_context(range),
 			      MSVM_STAT_WALKS_SAVED);
 	} else {
-		err = msvm_walk(range, write);
+		err = msvm_walk(range, write, false);
 		if (err == -EXDEV)
 			return msvm_userptr_to_system(job);
 		if (err == -EFAULT || err == -EPERM)

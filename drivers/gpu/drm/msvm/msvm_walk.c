@@ -9,7 +9,9 @@
 #include <linux/magic.h>
 #include <linux/mm.h>
 #include <linux/moduleparam.h>
+#include <linux/oom.h>
 #include <linux/pagemap.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 
 #include "msvm_internal.h"
@@ -156,18 +158,44 @@ static int msvm_publish(struct drm_msvm_range *range, const u64 *runs,
 }
 
 /*
- * Fault the memory of a range in and remember where it is.
+ * Walk with mmap_lock held all the time, so that no other mapping takes the place of
+ * what is walked. Faults that have to let go of it fail (userfaultfd).
+ */
+static int msvm_walk_held(struct hmm_range *hmm, unsigned long timeout)
+{
+	struct mm_struct *mm = hmm->notifier->mm;
+	unsigned long deadline = jiffies + timeout;
+	int err;
+
+	mmap_assert_locked(mm);
+
+	if (check_stable_address_space(mm))
+		return -EFAULT;
+	do {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		/* Invalidations that go on by now end without mmap_lock. */
+		hmm->notifier_seq = mmu_interval_read_begin(hmm->notifier);
+		err = hmm_range_fault(hmm);
+	} while (err == -EBUSY && time_before(jiffies, deadline));
+
+	return err;
+}
+
+/*
+ * Fault the memory of a range in and remember where it is. @held: mmap_lock is held for
+ * reading, and is kept.
  *
- * Context: sleeps, for as long as the process makes it (userfaultfd); range
- * mutex held and no lock above it. The caller holds a reference to the mm's
- * users.
+ * Context: sleeps, unless @held for as long as the process makes it (userfaultfd);
+ * range mutex held and no lock above it but mmap_lock. The caller holds a reference to
+ * the mm's users.
  *
  * Return: 0; -EAGAIN: the CPU side changed, try again; -EFAULT or -EPERM: some
  * page of the range can't be had for this access; -EOPNOTSUPP: some page is of
  * a kind that can't be mapped; -EXDEV: pages are in several devices' memory;
  * -ENOMEM; -EINTR: the task is being killed.
  */
-int msvm_walk(struct drm_msvm_range *range, bool write)
+int msvm_walk(struct drm_msvm_range *range, bool write, bool held)
 {
 	struct drm_msvm *msvm = msvm_range_context(range);
 	unsigned long npages = msvm_range_npages(range);
@@ -198,7 +226,8 @@ int msvm_walk(struct drm_msvm_range *range, bool write)
 
 	trace_msvm_walk_start(msvm->id, hmm.start, hmm.end, write);
 	seq = READ_ONCE(range->seq);
-	err = hmm_range_fault_unlocked_timeout(&hmm, timeout);
+	err = held ? msvm_walk_held(&hmm, timeout) :
+		     hmm_range_fault_unlocked_timeout(&hmm, timeout);
 	if (err == -EBUSY)
 		err = -EAGAIN;
 	nr = 0;
