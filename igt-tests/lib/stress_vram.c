@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "attr.h"
 #include "gpus.h"
 #include "igt_compat.h"
 #include "mm.h"
@@ -368,6 +369,61 @@ static void op_placement(struct stress *s)
 	stress_verb(STRESS_VERB_PLACEMENT);
 }
 
+/* Some attribute that no job fails by. */
+static struct drm_vsvm_attr some_attr(struct stress *s)
+{
+	static const unsigned char sizes[] = { 0, 12, 16, 21 };
+	static const unsigned char atomics[] = {
+		DRM_VSVM_ATOMICS_DEFAULT, DRM_VSVM_ATOMICS_DEVICE,
+		DRM_VSVM_ATOMICS_SYSTEM,
+	};
+	int gpu = stress_gpu(s);
+
+	switch (stress_below(s, 8)) {
+	case 0:
+		return attr_preferred(&s->set, plugged_gpu(s));
+	case 1:
+		return attr_preferred(&s->set, stress_below(s, 2) ?
+				      PREFER_NONE : PREFER_SYSTEM);
+	case 2:
+	case 3:
+		return attr_accessed_by(&s->set, gpu, stress_below(s, 3));
+	case 4:
+		return attr_of(DRM_VSVM_ATTR_READ_MOSTLY, stress_below(s, 2));
+	case 5:
+		return attr_of(DRM_VSVM_ATTR_GRANULARITY,
+			       sizes[stress_below(s, 4)]);
+	case 6:
+		return attr_of(DRM_VSVM_ATTR_ATOMICS,
+			       atomics[stress_below(s, 3)]);
+	default:
+		return attr_of(DRM_VSVM_ATTR_PREFETCH, stress_below(s, 4));
+	}
+}
+
+/* Something is said about memory, with jobs at it. What is refused changes nothing. */
+static void op_attr(struct stress *s)
+{
+	struct stress_span span = stress_span(s, 1024);
+	struct drm_vsvm_attr attr = some_attr(s);
+	bool hole = false;
+	unsigned int p;
+	int ret;
+
+	for (p = span.first; p < span.first + span.n; p++)
+		hole |= span.view->prot[p] == STRESS_UNMAPPED;
+	stress_note(s, "attribute %u of %s pages %u+%u is %u", attr.type,
+		    span.view->name, span.first, span.n, attr.value);
+	ret = attr_try_set(&s->set, stress_gpu(s),
+			   stress_addr(span.view, span.first), span.n * SZ_4K,
+			   &attr, 1);
+	/* Others that do not go with it, or memory that is not moved. */
+	stress_check(s, hole ? ret < 0 : !ret || ret == -EOPNOTSUPP ||
+		     ret == -EINVAL || ret == -ENXIO || ret == -ENOLINK,
+		     "attribute: %s\n", strerror(-ret));
+	stress_verb(ret ? STRESS_VERB_ATTR_REFUSED : STRESS_VERB_ATTR);
+}
+
 static void op_evict_to(struct stress *s)
 {
 	const char *to = stress_below(s, 2) ? "peer" : "system";
@@ -448,6 +504,8 @@ static enum stress_verb next_verb(struct stress *s)
 		STRESS_VERB_PLUG, STRESS_VERB_DESTROY_BUSY,
 		STRESS_VERB_PLACEMENT, STRESS_VERB_PLACEMENT,
 		STRESS_VERB_EVICT_TO, STRESS_VERB_FREE, STRESS_VERB_FREE,
+		STRESS_VERB_ATTR, STRESS_VERB_ATTR, STRESS_VERB_ATTR,
+		STRESS_VERB_ATTR,
 	};
 	unsigned int i, k;
 	unsigned char verb;
@@ -500,6 +558,8 @@ void stress_vram_op(struct stress *s)
 		return op_placement(s);
 	case STRESS_VERB_EVICT_TO:
 		return op_evict_to(s);
+	case STRESS_VERB_ATTR:
+		return op_attr(s);
 	default:
 		return op_free(s);
 	}
