@@ -34,7 +34,7 @@ static const struct config_file policy_files[] = {
 	{ "chunk_sizes", "2M 64K 4K", { "64K 4K", "4K", "2M 4K", "2M 64K 4K" },
 	  { "4K 4K 2M", "8K 4K", "4096", "4K,2M", "4k", "2M  4K" }, 0 },
 	{ "prefetch_percent", "51", { "1", "100", "51" }, { "0", "101" }, 0 },
-	{ "migrate_threshold", "3", { "1", "1000000", "3" }, { "0", "1000001" }, 0 },
+	{ "migrate_threshold", "3", { "1", "65535", "3" }, { "0", "65536" }, 0 },
 	{ "migrate_window_ms", "100", { "1", "3600000", "100" },
 	  { "0", "3600001" }, 0 },
 	{ "thrash_threshold", "3", { "0", "255", "3" }, { "256" }, 0 },

@@ -154,9 +154,9 @@ MSVM_POLICY_NAMES(peer_access, msvm_peer_access_names);
 MSVM_POLICY_NAMES(prefetch, msvm_prefetch_names);
 MSVM_POLICY_NAMES(evict_to, msvm_evict_to_names);
 
-/* Counters of a range's history are bytes. */
+/* Counters of a range's history are bytes, those of faults have 16 bits. */
 MSVM_POLICY_U32(prefetch_percent, 1, 100);
-MSVM_POLICY_U32(migrate_threshold, 1, 1000000);
+MSVM_POLICY_U32(migrate_threshold, 1, U16_MAX);
 MSVM_POLICY_U32(migrate_window_ms, 1, 3600000);
 MSVM_POLICY_U32(thrash_threshold, 0, 255);
 MSVM_POLICY_U32(thrash_window_us, 0, 60000000);
