@@ -40,30 +40,37 @@ u64 msvm_since(u64 now, u64 then)
 	return then - now < MSVM_SKEW ? 0 : ~0ULL;
 }
 
-static u64 msvm_cost(const struct msvm_heat *heat)
+static bool msvm_is_uvm(const struct msvm_policy_params *params)
 {
-	return min(heat->cost, MSVM_MOST_COST);
+	return params->placement == MSVM_PLACEMENT_UVM_COMPAT;
+}
+
+/* nvidia-uvm has constants, whatever moves take. */
+static u64 msvm_cost(const struct msvm_policy_params *params,
+		     const struct msvm_heat *heat)
+{
+	return msvm_is_uvm(params) ? 0 : min(heat->cost, MSVM_MOST_COST);
 }
 
 static u64 msvm_row_time(const struct msvm_policy_params *params,
 			 const struct msvm_heat *heat)
 {
 	return max(params->thrash_window_us * MSVM_NS_PER_US,
-		   MSVM_ROW_COST * msvm_cost(heat));
+		   MSVM_ROW_COST * msvm_cost(params, heat));
 }
 
 static u64 msvm_nap_time(const struct msvm_policy_params *params,
 			 const struct msvm_heat *heat)
 {
 	return max(params->thrash_throttle_us * MSVM_NS_PER_US,
-		   msvm_cost(heat));
+		   msvm_cost(params, heat));
 }
 
 static u64 msvm_pin_time(const struct msvm_policy_params *params,
 			 const struct msvm_heat *heat)
 {
 	return max(params->thrash_pin_ms * MSVM_NS_PER_MS,
-		   MSVM_PIN_COST * msvm_cost(heat));
+		   MSVM_PIN_COST * msvm_cost(params, heat));
 }
 
 /* Quiet time after which history is forgotten: no move of it is quiet time. */
@@ -71,7 +78,7 @@ static u64 msvm_reset_time(const struct msvm_policy_params *params,
 			   const struct msvm_heat *heat)
 {
 	return max(params->thrash_reset_ms * MSVM_NS_PER_MS,
-		   MSVM_ROW_COST * msvm_cost(heat));
+		   MSVM_ROW_COST * msvm_cost(params, heat));
 }
 
 /* Time left until @until; a value that @most can't have led to is none. */
@@ -234,7 +241,7 @@ static bool msvm_hint_pinned(const struct msvm_policy_params *params,
  * get_hint_for_migration_thrashing(), but for revocations, which there are none of.
  * Two things differ unless the placement is uvm-compat: memory is pinned where all
  * that moved it reach it, so nobody waits for the end of a pin; and a nap is no
- * shorter than the move.
+ * shorter than the move, as all times grow with what a move takes.
  */
 bool msvm_thrash_hint(const struct msvm_policy_params *params,
 		      const struct msvm_view *view,
@@ -257,10 +264,14 @@ bool msvm_thrash_hint(const struct msvm_policy_params *params,
 			!msvm_restless(params, heat)))
 		return false;
 
-	/* One is let through per nap, and not the same one twice in a row. */
+	/*
+	 * One is let through per nap, and not the same one twice in a row; all where
+	 * naps take no time.
+	 */
 	nap = msvm_nap_left(params, heat, view->now);
 	chosen = nap ? thrash->nap_party == self :
 		       !thrash->nap_until || thrash->nap_party != self;
+	chosen |= !params->thrash_throttle_us;
 	enough = !params->thrash_throttle_us ||
 		 thrash->throttles >= min(params->thrash_max_throttles, 255U);
 

@@ -205,6 +205,87 @@ static void thrash_counts(struct kunit *test)
 	KUNIT_EXPECT_PTR_EQ(test, heat.thrash, (struct msvm_thrash *)NULL);
 }
 
+/* What moves take stretches all times, but for uvm-compat, which has constants. */
+static void thrash_times(struct kunit *test)
+{
+	struct fixture *f = fixture_new(test);
+	struct msvm_heat heat = {};
+	struct msvm_decision d = { .action = MSVM_STAY };
+	bool uvm;
+
+	for (uvm = false;; uvm = true) {
+		fixture_reset(f);
+		f->params.placement = uvm ? MSVM_PLACEMENT_UVM_COMPAT :
+					    MSVM_PLACEMENT_FOLLOW_FAULT;
+		/* In a row within the window. */
+		msvm_heat_forget(&heat);
+		msvm_heat_moved(&f->params, &heat, NOW, 10 * MS, 1);
+		msvm_heat_moved(&f->params, &heat, NOW + 500 * US, 10 * MS, 2);
+		KUNIT_EXPECT_EQ(test, heat.moves, 2);
+		msvm_heat_moved(&f->params, &heat, NOW + 1001 * US, 10 * MS, 1);
+		KUNIT_EXPECT_EQ(test, heat.moves, uvm ? 1 : 3);
+
+		/* A nap, and what begins one. */
+		f->view.slot = 2;
+		f->view.at = 1;
+		f->view.none = false;
+		f->heat.thrash = &f->thrash;
+		f->heat.moves = 3;
+		f->heat.last_move = NOW - 50 * US;
+		f->heat.last_party = 1;
+		f->heat.cost = 10 * MS;
+		f->thrash.parties = 6;
+		f->thrash.nap_party = 2;
+		f->thrash.nap_until = NOW - 1;
+		msvm_decide(&f->params, &f->view, &d);
+		KUNIT_EXPECT_EQ(test, d.action, MSVM_THROTTLE);
+		KUNIT_EXPECT_EQ(test, d.delay, uvm ? 500 * US : 10 * MS);
+		f->thrash.nap_party = 1;
+		msvm_decide(&f->params, &f->view, &d);
+		KUNIT_EXPECT_EQ(test, d.action, MSVM_MOVE);
+		msvm_heat_apply(&f->params, &f->heat, NOW, 2, &d);
+		KUNIT_EXPECT_EQ(test, f->thrash.nap_until,
+				NOW + (uvm ? 500 * US : 10 * MS));
+
+		/* A pin. */
+		f->thrash.throttles = 10;
+		f->heat.moves = 3;
+		f->heat.last_move = NOW - 50 * US;
+		msvm_decide(&f->params, &f->view, &d);
+		KUNIT_EXPECT_TRUE(test, d.pin);
+		KUNIT_EXPECT_EQ(test, d.pin_until, NOW + (uvm ? 150 : 240) * MS);
+
+		/* Quiet time. */
+		f->heat.cost = 200 * MS;
+		f->thrash.epoch = NOW;
+		f->thrash.pin_until = 0;
+		d = (struct msvm_decision) { .action = MSVM_STAY };
+		msvm_heat_apply(&f->params, &f->heat, NOW + 1000 * MS, 1, &d);
+		KUNIT_EXPECT_EQ(test, f->thrash.resets, uvm);
+		if (uvm)
+			break;
+	}
+
+	/* Where naps take no time nobody waits. */
+	fixture_reset(f);
+	f->params.placement = MSVM_PLACEMENT_UVM_COMPAT;
+	f->params.thrash_throttle_us = 0;
+	f->view.slot = 1;
+	f->view.at = 2;
+	f->view.none = false;
+	f->heat.thrash = &f->thrash;
+	f->heat.last_move = NOW - 50 * US;
+	f->heat.moves = 3;
+	f->thrash.parties = 6;
+	f->thrash.nap_party = 1;
+	f->thrash.nap_until = NOW - 1;
+	f->thrash.pin_until = NOW + 10 * MS;
+	f->thrash.pinned_at = 2;
+	msvm_decide(&f->params, &f->view, &d);
+	KUNIT_EXPECT_EQ(test, d.action, MSVM_MOVE);
+	KUNIT_EXPECT_EQ(test, d.reason, MSVM_REASON_PINNED);
+}
+
 struct battle {
 	unsigned int moves, throttles, pinned, longest;
 	unsigned int moved[3];
@@ -401,6 +482,7 @@ static void thrash_lazy(struct kunit *test)
 static struct kunit_case msvm_thrash_cases[] = {
 	KUNIT_CASE(thrash_hints),
 	KUNIT_CASE(thrash_counts),
+	KUNIT_CASE(thrash_times),
 	KUNIT_CASE(thrash_life),
 	KUNIT_CASE(thrash_near),
 	KUNIT_CASE(thrash_no_throttles),
