@@ -13,7 +13,11 @@
 
 #include "msvm_engine.h"
 
-/* Where a fault maps for all: so few entries cost less than one fault's dispatch. */
+/*
+ * Where a fault maps for all: so few entries cost less than one fault's dispatch. More
+ * cost more than the fault that is saved, unless it is likely to come: so then only for
+ * those that faulted there.
+ */
 #define MSVM_AUTO_ENTRIES	16
 
 /* Can pages be moved to the memory of a slot's device? */
@@ -217,6 +221,18 @@ static void msvm_make_servable(const struct msvm_policy_params *params,
 	};
 }
 
+/* Slots that faulted in this range lately. */
+static u64 msvm_faulted(const struct msvm_view *view)
+{
+	unsigned int slot;
+	u64 mask = 0;
+
+	for (slot = 0; slot < view->nr_slots; slot++)
+		if (view->slots[slot].faults)
+			mask |= BIT_ULL(slot);
+	return mask;
+}
+
 /* For whom else to map. */
 static u64 msvm_map_for(const struct msvm_policy_params *params,
 			const struct msvm_view *view,
@@ -224,7 +240,6 @@ static u64 msvm_map_for(const struct msvm_policy_params *params,
 {
 	const struct msvm_attrs *attrs = view->attrs;
 	bool move = decision->action == MSVM_MOVE;
-	u64 others = view->mapped & ~BIT_ULL(view->slot);
 	u64 wanted = attrs ? attrs->accessed_by : 0;
 	u64 entries = view->entries, mask = 0;
 	unsigned int slot;
@@ -233,9 +248,10 @@ static u64 msvm_map_for(const struct msvm_policy_params *params,
 	if (!entries || move)
 		entries = msvm_view_size(view) >> 12;
 	if (params->map_mode == MSVM_MAP_EAGER ||
-	    (params->map_mode == MSVM_MAP_AUTO &&
-	     (entries <= MSVM_AUTO_ENTRIES || others)))
+	    (params->map_mode == MSVM_MAP_AUTO && entries <= MSVM_AUTO_ENTRIES))
 		wanted = ~0ULL;
+	else if (params->map_mode == MSVM_MAP_AUTO)
+		wanted |= msvm_faulted(view);
 	if (attrs)
 		wanted &= ~attrs->no_access;
 

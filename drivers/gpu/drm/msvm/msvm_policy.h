@@ -49,7 +49,8 @@ enum msvm_placement {
  * enum msvm_map_mode - For whom a fault maps.
  * @MSVM_MAP_LAZY: For the device that faulted.
  * @MSVM_MAP_EAGER: For all devices that reach the memory.
- * @MSVM_MAP_AUTO: For all where that is cheap (few entries, shared memory).
+ * @MSVM_MAP_AUTO: For all where that is cheap (few entries), else for those that
+ *	faulted there as well.
  * @MSVM_MAP_MODES: How many there are.
  */
 enum msvm_map_mode {

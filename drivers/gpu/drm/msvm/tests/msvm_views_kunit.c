@@ -20,6 +20,7 @@ struct map_row {
 	u8 at;
 	u32 entries;
 	u64 mapped;
+	u64 faulted;
 	u64 accessed_by;
 	u64 no_access;
 	u64 map_for;
@@ -48,17 +49,31 @@ static const struct map_row map_rows[] = {
 	{ "auto, few", AUTO, .at = MSVM_AT_SYSTEM, .entries = 16, .map_for = 0x1e },
 	{ "auto, many", AUTO, .at = MSVM_AT_SYSTEM, .entries = 17, .map_for = 0 },
 	{ "auto, not known", AUTO, .at = MSVM_AT_SYSTEM, .map_for = 0 },
-	{ "auto, shared", AUTO, .at = MSVM_AT_SYSTEM, .entries = 512, .mapped = 2,
-	  .map_for = 0x1e },
+	{ "auto, mapped by others", AUTO, .at = MSVM_AT_SYSTEM, .entries = 512,
+	  .mapped = 6, .map_for = 0 },
 	{ "auto, own mapping", AUTO, .at = MSVM_AT_SYSTEM, .entries = 512,
 	  .mapped = 1, .map_for = 0 },
+	{ "auto, others faulted", AUTO, .at = MSVM_AT_SYSTEM, .entries = 512,
+	  .faulted = 6, .map_for = 6 },
+	{ "auto, others faulted, not known", AUTO, .at = MSVM_AT_SYSTEM,
+	  .faulted = 8, .map_for = 8 },
+	{ "auto, others faulted, out of reach", AUTO, .at = 1, .entries = 512,
+	  .faulted = 0x1e, .map_for = 0x12 },
+	{ "auto, others faulted, no access", AUTO, .at = MSVM_AT_SYSTEM,
+	  .entries = 512, .faulted = 6, .no_access = 4, .map_for = 2 },
+	{ "auto, others faulted, accessed by", AUTO, .at = MSVM_AT_SYSTEM,
+	  .entries = 512, .faulted = 2, .accessed_by = 8, .map_for = 0xa },
+	{ "auto, few, others faulted", AUTO, .at = MSVM_AT_SYSTEM, .entries = 1,
+	  .faulted = 2, .map_for = 0x1e },
+	{ "lazy, others faulted", LAZY, .at = MSVM_AT_SYSTEM, .entries = 512,
+	  .faulted = 6, .map_for = 0 },
 };
 
 static void views_map_for(struct kunit *test)
 {
 	struct fixture *f = fixture_new(test);
 	struct msvm_decision decision;
-	unsigned int i;
+	unsigned int i, slot;
 
 	for (i = 0; i < ARRAY_SIZE(map_rows); i++) {
 		const struct map_row *row = &map_rows[i];
@@ -73,6 +88,9 @@ static void views_map_for(struct kunit *test)
 		f->view.system = row->at == MSVM_AT_SYSTEM;
 		f->view.entries = row->entries;
 		f->view.mapped = row->mapped;
+		for (slot = 0; slot < f->view.nr_slots; slot++)
+			f->slots[slot].faults = slot == f->view.slot ||
+						row->faulted & BIT_ULL(slot);
 		f->attrs.accessed_by = row->accessed_by;
 		f->attrs.no_access = row->no_access;
 		f->view.attrs = &f->attrs;
