@@ -258,7 +258,7 @@ enum msvm_kind {
  * @last_move: When it was last moved, ns.
  * @cost: How long that took, ns.
  * @last_party: Where to: slot or %MSVM_AT_SYSTEM.
- * @moves: Moves in a row, evictions included.
+ * @moves: Moves in a row, each to another party; evictions included.
  * @first_touch: Slot that touched it first, 0xff: none yet.
  * @thrash: Second level, made when two parties moved it in a row; or NULL.
  *

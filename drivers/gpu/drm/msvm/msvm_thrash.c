@@ -333,24 +333,27 @@ static void msvm_heat_age(const struct msvm_policy_params *params,
 }
 
 /*
- * A range was moved to @party, evicted included, which took @cost ns. Context: the
- * caller has the range's lock.
+ * A range was moved to @party, evicted included, which took @cost ns. Where it was
+ * moved last already, nobody took it: the rest of it followed, or its pages were
+ * dropped and it was filled anew. That is no going back and forth, and does not count.
+ * Context: the caller has the range's lock.
  */
 void msvm_heat_moved(const struct msvm_policy_params *params,
 		     struct msvm_heat *heat, u64 now, u64 cost, u8 party)
 {
 	struct msvm_thrash *thrash = heat->thrash;
+	bool again = heat->last_move && heat->last_party == party;
 
 	msvm_heat_age(params, heat, now);
 	heat->cost = cost;
 	if (!heat->last_move || msvm_since(now, heat->last_move) >
 	    msvm_row_time(params, heat))
 		heat->moves = 0;
-	if (heat->moves < 255)
+	if (heat->moves < 255 && !(again && heat->moves))
 		heat->moves++;
 	heat->last_move = now ?: 1;
 	heat->last_party = party;
-	if (!thrash)
+	if (!thrash || again)
 		return;
 	thrash->epoch = heat->last_move;
 	if (party < MSVM_POLICY_SLOTS)

@@ -190,18 +190,25 @@ static void thrash_counts(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, heat.moves, 2);
 	KUNIT_EXPECT_EQ(test, heat.last_party, 1);
 	/* A cost that can't be one: ten seconds of sleep are not a window of 80. */
-	msvm_heat_moved(&params, &heat, now += 100 * US, 10000 * MS, 1);
+	msvm_heat_moved(&params, &heat, now += 100 * US, 10000 * MS, 0);
 	msvm_heat_moved(&params, &heat, now += 8001 * MS, 10000 * MS, 1);
 	KUNIT_EXPECT_EQ(test, heat.moves, 1);
 	/* Clocks that differ, and time that is none. */
-	msvm_heat_moved(&params, &heat, now - 700 * US, 0, 1);
+	msvm_heat_moved(&params, &heat, now - 700 * US, 0, 0);
 	KUNIT_EXPECT_EQ(test, heat.moves, 2);
 	heat.last_move = ~0ULL - 5;
 	msvm_heat_moved(&params, &heat, now, 0, 1);
 	KUNIT_EXPECT_EQ(test, heat.moves, 1);
 	heat.moves = 255;
-	msvm_heat_moved(&params, &heat, now, 0, 1);
+	msvm_heat_moved(&params, &heat, now, 0, 0);
 	KUNIT_EXPECT_EQ(test, heat.moves, 255);
+	/* To where it was moved already. */
+	heat.moves = 2;
+	msvm_heat_moved(&params, &heat, now += 100 * US, 10 * US, 0);
+	KUNIT_EXPECT_EQ(test, heat.moves, 2);
+	KUNIT_EXPECT_EQ(test, heat.last_move, now);
+	msvm_heat_moved(&params, &heat, now += 501 * US, 10 * US, 0);
+	KUNIT_EXPECT_EQ(test, heat.moves, 1);
 	KUNIT_EXPECT_PTR_EQ(test, heat.thrash, (struct msvm_thrash *)NULL);
 }
 
@@ -457,6 +464,42 @@ static void thrash_evictions(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, d.reason, MSVM_REASON_PINNED);
 }
 
+/* One fills memory that is dropped, over and over: nobody is in its way. */
+static void thrash_alone(struct kunit *test)
+{
+	struct fixture *f = fixture_new(test);
+	struct msvm_decision d;
+	unsigned int i;
+	bool uvm;
+
+	for (uvm = false;; uvm = true) {
+		fixture_reset(f);
+		f->params.placement = uvm ? MSVM_PLACEMENT_UVM_COMPAT :
+					    MSVM_PLACEMENT_ADAPTIVE;
+		for (i = 0; i < 100; i++) {
+			/* From the second half on it was restless in older days. */
+			f->heat.thrash = i < 50 ? NULL : &f->thrash;
+			/* MADV_DONTNEED: it is nowhere again, or some of it. */
+			f->view.at = i % 3 ? SYS : 0;
+			f->view.none = true;
+			f->view.system = false;
+			msvm_decide(&f->params, &f->view, &d);
+			KUNIT_EXPECT_EQ(test, d.action, MSVM_MOVE);
+			KUNIT_EXPECT_EQ(test, d.to, 0);
+			KUNIT_EXPECT_FALSE(test, d.pin);
+			KUNIT_EXPECT_FALSE(test, d.alloc_thrash);
+			msvm_heat_apply(&f->params, &f->heat, f->view.now, 0, &d);
+			f->view.now += 50 * US;
+			msvm_heat_moved(&f->params, &f->heat, f->view.now, 50 * US, 0);
+			f->view.now += 10 * US;
+		}
+		KUNIT_EXPECT_EQ(test, f->heat.moves, 1);
+		KUNIT_EXPECT_EQ(test, f->thrash.throttles, 0);
+		if (uvm)
+			break;
+	}
+}
+
 /* The second level is asked for at the second move in a row, and only once. */
 static void thrash_lazy(struct kunit *test)
 {
@@ -488,6 +531,7 @@ static struct kunit_case msvm_thrash_cases[] = {
 	KUNIT_CASE(thrash_no_throttles),
 	KUNIT_CASE(thrash_resets),
 	KUNIT_CASE(thrash_evictions),
+	KUNIT_CASE(thrash_alone),
 	KUNIT_CASE(thrash_lazy),
 	{}
 };
