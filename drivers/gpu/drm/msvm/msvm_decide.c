@@ -312,3 +312,20 @@ void msvm_decide(const struct msvm_policy_params *params,
 		msvm_window(params, view, decision);
 }
 EXPORT_SYMBOL_IF_KUNIT(msvm_decide);
+
+/*
+ * The caller does not do what was decided, and maps the memory where it is. Nobody
+ * waits then and nothing is pinned, as far as msvm_heat_apply() is concerned; the
+ * reason is still that of the decision.
+ */
+void msvm_decision_stay(const struct msvm_view *view,
+			struct msvm_decision *decision)
+{
+	*decision = (struct msvm_decision) {
+		.action = MSVM_STAY,
+		.reason = decision->reason,
+		.to = view->at,
+		.alloc_thrash = decision->alloc_thrash,
+	};
+}
+EXPORT_SYMBOL_IF_KUNIT(msvm_decision_stay);

@@ -477,6 +477,8 @@ struct msvm_decision {
 /* msvm_decide.c */
 void msvm_decide(const struct msvm_policy_params *params,
 		 const struct msvm_view *view, struct msvm_decision *decision);
+void msvm_decision_stay(const struct msvm_view *view,
+			struct msvm_decision *decision);
 
 /* msvm_thrash.c: changes of a range's history; the caller has its lock. */
 void msvm_heat_moved(const struct msvm_policy_params *params,

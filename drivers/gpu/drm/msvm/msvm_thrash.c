@@ -364,8 +364,8 @@ void msvm_heat_moved(const struct msvm_policy_params *params,
 EXPORT_SYMBOL_IF_KUNIT(msvm_heat_moved);
 
 /*
- * What was decided on a fault of @party is being done. Context: the caller has the
- * range's lock.
+ * What was decided on a fault of @party is being done; if it is not, see
+ * msvm_decision_stay(). Context: the caller has the range's lock.
  */
 void msvm_heat_apply(const struct msvm_policy_params *params,
 		     struct msvm_heat *heat, u64 now, u8 party,
@@ -385,7 +385,8 @@ void msvm_heat_apply(const struct msvm_policy_params *params,
 		thrash->epoch = now ?: 1;
 		return;
 	}
-	if (decision->reason == MSVM_REASON_THROTTLED) {
+	if (decision->action == MSVM_THROTTLE &&
+	    decision->reason == MSVM_REASON_THROTTLED) {
 		if (thrash->throttles < 255)
 			thrash->throttles++;
 		if (party < MSVM_POLICY_SLOTS)

@@ -464,6 +464,58 @@ static void thrash_evictions(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, d.reason, MSVM_REASON_PINNED);
 }
 
+/* A decision that is not followed leaves no trace of what would have been done. */
+static void thrash_not_followed(struct kunit *test)
+{
+	static const struct hint_row waits = {
+		.slot = 1, .at = 2, .moves = 3, .parties = 6, .nap = 100,
+		.nap_party = 2, .throttles = 4,
+	};
+	static const struct hint_row pins = {
+		.slot = 1, .at = 2, .moves = 3, .parties = 6, .throttles = 10,
+	};
+	struct fixture *f = fixture_new(test);
+	struct msvm_thrash before;
+	struct msvm_decision d;
+
+	/* The fault has waited for long enough in all: it is served. */
+	hint_apply(f, &waits);
+	msvm_decide(&f->params, &f->view, &d);
+	KUNIT_EXPECT_EQ(test, d.action, MSVM_THROTTLE);
+	msvm_decision_stay(&f->view, &d);
+	KUNIT_EXPECT_EQ(test, d.action, MSVM_STAY);
+	KUNIT_EXPECT_EQ(test, d.reason, MSVM_REASON_THROTTLED);
+	KUNIT_EXPECT_EQ(test, d.to, 2);
+	KUNIT_EXPECT_EQ(test, d.delay, 0ULL);
+	before = f->thrash;
+	msvm_heat_apply(&f->params, &f->heat, NOW, 1, &d);
+	KUNIT_EXPECT_EQ(test, memcmp(&f->thrash, &before, sizeof(before)), 0);
+	KUNIT_EXPECT_EQ(test, f->heat.first_touch, 1);
+
+	/* The memory can't be moved to where it is to be pinned. */
+	hint_apply(f, &pins);
+	msvm_decide(&f->params, &f->view, &d);
+	KUNIT_EXPECT_EQ(test, d.action, MSVM_MOVE);
+	KUNIT_EXPECT_TRUE(test, d.pin);
+	msvm_decision_stay(&f->view, &d);
+	KUNIT_EXPECT_EQ(test, d.action, MSVM_STAY);
+	KUNIT_EXPECT_EQ(test, d.reason, MSVM_REASON_PINNED);
+	KUNIT_EXPECT_EQ(test, d.to, 2);
+	KUNIT_EXPECT_FALSE(test, d.pin);
+	KUNIT_EXPECT_EQ(test, d.pin_until, 0ULL);
+	KUNIT_EXPECT_EQ(test, d.map_for, 0ULL);
+	before = f->thrash;
+	msvm_heat_apply(&f->params, &f->heat, NOW, 1, &d);
+	KUNIT_EXPECT_EQ(test, memcmp(&f->thrash, &before, sizeof(before)), 0);
+
+	/* Nor does it when only the action is changed. */
+	hint_apply(f, &waits);
+	msvm_decide(&f->params, &f->view, &d);
+	d.action = MSVM_STAY;
+	msvm_heat_apply(&f->params, &f->heat, NOW, 1, &d);
+	KUNIT_EXPECT_EQ(test, f->thrash.throttles, 4);
+}
+
 /* One fills memory that is dropped, over and over: nobody is in its way. */
 static void thrash_alone(struct kunit *test)
 {
@@ -531,6 +583,7 @@ static struct kunit_case msvm_thrash_cases[] = {
 	KUNIT_CASE(thrash_no_throttles),
 	KUNIT_CASE(thrash_resets),
 	KUNIT_CASE(thrash_evictions),
+	KUNIT_CASE(thrash_not_followed),
 	KUNIT_CASE(thrash_alone),
 	KUNIT_CASE(thrash_lazy),
 	{}
