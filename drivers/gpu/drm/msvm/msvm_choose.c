@@ -105,9 +105,23 @@ static void msvm_choose_interleave(const struct msvm_policy_params *params,
 	msvm_wish_for(view, slot, MSVM_REASON_INTERLEAVED, wish);
 }
 
+/* nvidia-uvm: to who faulted, or to system memory if that has none. */
+static void msvm_wish_self(const struct msvm_view *view,
+			   enum msvm_reason reason, struct msvm_wish *wish)
+{
+	u8 self = msvm_view_self(view);
+
+	if (msvm_can_hold(view, self))
+		msvm_wish_for(view, self, reason, wish);
+	else
+		msvm_wish_for(view, MSVM_AT_SYSTEM, MSVM_REASON_NO_MEMORY,
+			      wish);
+}
+
 /*
  * nvidia-uvm 595.45.04, block_select_processor_residency(), as far as there are
- * such things here. What can't be moved and the pinned have been decided on.
+ * such things here. What can't be moved and the pinned have been decided on; what is
+ * pinned is so at who faulted if that is the preferred location.
  */
 static void msvm_choose_uvm(const struct msvm_policy_params *params,
 			    const struct msvm_view *view,
@@ -122,7 +136,7 @@ static void msvm_choose_uvm(const struct msvm_policy_params *params,
 	else if (msvm_view_nowhere(view) && reach)
 		msvm_wish_for(view, place, MSVM_REASON_ATTR_PREFERRED, wish);
 	else if (msvm_view_nowhere(view))
-		msvm_wish_for(view, self, MSVM_REASON_FIRST_TOUCH, wish);
+		msvm_wish_self(view, MSVM_REASON_FIRST_TOUCH, wish);
 	else if (view->attrs &&
 		 view->attrs->accessed_by & BIT_ULL(view->slot) &&
 		 msvm_reaches(params, view, view->slot, view->at))
@@ -130,7 +144,7 @@ static void msvm_choose_uvm(const struct msvm_policy_params *params,
 	else if (!msvm_view_all_at(view, self) && reach)
 		msvm_wish_for(view, place, MSVM_REASON_ATTR_PREFERRED, wish);
 	else
-		msvm_wish_for(view, self, MSVM_REASON_FOLLOW, wish);
+		msvm_wish_self(view, MSVM_REASON_FOLLOW, wish);
 }
 
 static void msvm_choose_count(const struct msvm_policy_params *params,

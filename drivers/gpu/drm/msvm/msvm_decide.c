@@ -4,7 +4,8 @@
  * can be served. Pure logic, see msvm_policy.h.
  *
  * Attributes say where memory must be or may not be; then what was moved just now
- * or goes back and forth is held; then the policy's placement is asked.
+ * or goes back and forth is held; then the policy's placement is asked. nvidia-uvm's
+ * placement has an order of its own for what is neither forbidden nor immovable.
  */
 #include <linux/export.h>
 #include <linux/types.h>
@@ -112,7 +113,8 @@ static bool msvm_refused(const struct msvm_view *view,
 }
 
 /* Memory that nobody can move, or that this fault gives no reason to move. */
-static bool msvm_immovable(const struct msvm_view *view,
+static bool msvm_immovable(const struct msvm_policy_params *params,
+			   const struct msvm_view *view,
 			   struct msvm_wish *wish)
 {
 	const struct msvm_view_slot *self = &view->slots[view->slot];
@@ -128,7 +130,8 @@ static bool msvm_immovable(const struct msvm_view *view,
 		msvm_wish_stay(view, MSVM_REASON_EXPLICIT, wish);
 	else if (!self->enabled)
 		msvm_wish_stay(view, MSVM_REASON_DISABLED, wish);
-	else if (!self->has_memory)
+	/* nvidia-uvm has system memory take the place of its memory. */
+	else if (!self->has_memory && !msvm_is_uvm(params))
 		msvm_wish_stay(view, MSVM_REASON_NO_MEMORY, wish);
 	else
 		return false;
@@ -156,7 +159,7 @@ static bool msvm_attributes(const struct msvm_policy_params *params,
 		return true;
 	}
 	/* nvidia-uvm asks the rest in an order of its own. */
-	if (params->placement == MSVM_PLACEMENT_UVM_COMPAT)
+	if (msvm_is_uvm(params))
 		return false;
 	place = msvm_attr_place(view);
 	if (place != MSVM_NOBODY) {
@@ -194,6 +197,8 @@ static bool msvm_timeslice(const struct msvm_policy_params *params,
 	decision->reason = MSVM_REASON_TIMESLICE;
 	decision->to = view->at;
 	decision->action = MSVM_STAY;
+	decision->pin = false;
+	decision->pin_until = 0;
 	if (!msvm_reaches(params, view, view->slot, view->at)) {
 		decision->action = MSVM_THROTTLE;
 		decision->delay = slice - since;
@@ -276,8 +281,26 @@ static void msvm_decide_wish(const struct msvm_policy_params *params,
 			   MSVM_STAY : MSVM_MOVE;
 	if (!held || decision->action != MSVM_MOVE)
 		return;
-	if (!msvm_timeslice(params, view, decision))
+	if (!msvm_timeslice(params, view, decision) && !msvm_is_uvm(params))
 		msvm_thrash_hint(params, view, decision);
+}
+
+/*
+ * nvidia-uvm asks whether memory goes back and forth first, whatever would be done about
+ * the fault; then where it goes.
+ */
+static void msvm_decide_uvm(const struct msvm_policy_params *params,
+			    const struct msvm_view *view,
+			    struct msvm_decision *decision)
+{
+	struct msvm_wish wish;
+
+	if (!msvm_thrash_hint(params, view, decision)) {
+		msvm_choose(params, view, &wish);
+		msvm_decide_wish(params, view, &wish, true, decision);
+	} else if (decision->action == MSVM_MOVE) {
+		msvm_timeslice(params, view, decision);
+	}
 }
 
 /*
@@ -296,9 +319,11 @@ void msvm_decide(const struct msvm_policy_params *params,
 	if (msvm_refused(view, &decision->reason))
 		return;
 
-	if (msvm_immovable(view, &wish) ||
+	if (msvm_immovable(params, view, &wish) ||
 	    msvm_attributes(params, view, &wish)) {
 		msvm_decide_wish(params, view, &wish, false, decision);
+	} else if (msvm_is_uvm(params)) {
+		msvm_decide_uvm(params, view, decision);
 	} else {
 		msvm_choose(params, view, &wish);
 		msvm_decide_wish(params, view, &wish, true, decision);

@@ -40,6 +40,11 @@ static inline u64 msvm_view_size(const struct msvm_view *view)
 	return view->end - view->start;
 }
 
+static inline bool msvm_is_uvm(const struct msvm_policy_params *params)
+{
+	return params->placement == MSVM_PLACEMENT_UVM_COMPAT;
+}
+
 /* The lowest slot of the faulting device. */
 static inline u8 msvm_view_self(const struct msvm_view *view)
 {

@@ -281,6 +281,7 @@ struct msvm_heat {
  * @epoch: When something last happened, ns.
  * @nap_party: Who is not told to wait.
  * @parties: Devices it was moved to or that were told to wait, by lowest slot.
+ * @waiting: Those that were told to wait, for %MSVM_PLACEMENT_UVM_COMPAT.
  * @system: It was moved to system memory as well.
  * @pinned_at: Where it is pinned: slot or %MSVM_AT_SYSTEM.
  * @throttles: Times somebody was told to wait, in this epoch.
@@ -288,6 +289,7 @@ struct msvm_heat {
  */
 struct msvm_thrash {
 	u64 parties;
+	u64 waiting;
 	bool system;
 	u64 nap_until;
 	u64 pin_until;

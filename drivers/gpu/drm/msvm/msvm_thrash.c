@@ -40,11 +40,6 @@ u64 msvm_since(u64 now, u64 then)
 	return then - now < MSVM_SKEW ? 0 : ~0ULL;
 }
 
-static bool msvm_is_uvm(const struct msvm_policy_params *params)
-{
-	return params->placement == MSVM_PLACEMENT_UVM_COMPAT;
-}
-
 /* nvidia-uvm has constants, whatever moves take. */
 static u64 msvm_cost(const struct msvm_policy_params *params,
 		     const struct msvm_heat *heat)
@@ -140,6 +135,10 @@ static bool msvm_all_reach(const struct msvm_policy_params *params,
 
 	if (place == MSVM_AT_SYSTEM)
 		return !near;
+	/* To where nvidia-uvm pinned it nobody moved it. */
+	if (msvm_is_uvm(params) && msvm_pinned(params, view->heat, view->now) &&
+	    last == thrash->pinned_at)
+		last = MSVM_NOBODY;
 	/* CPUs reach no device's memory, and evictions empty it. */
 	if (thrash->system || last == MSVM_AT_SYSTEM)
 		return false;
@@ -210,23 +209,58 @@ static bool msvm_hold(const struct msvm_policy_params *params,
 	return true;
 }
 
+/* Was it moved to a place, or is who faulted there? */
+static bool msvm_is_party(const struct msvm_view *view, u8 place)
+{
+	return place < MSVM_POLICY_SLOTS &&
+	       (view->heat->thrash->parties & BIT_ULL(place) ||
+		view->heat->last_party == place ||
+		msvm_view_self(view) == place);
+}
+
+/*
+ * nvidia-uvm: the place nearest to who faulted that all that moved it reach. Any
+ * device's memory comes before system memory.
+ */
+static u8 msvm_common_place(const struct msvm_policy_params *params,
+			    const struct msvm_view *view)
+{
+	u8 self = msvm_view_self(view), best = MSVM_AT_SYSTEM;
+	unsigned int slot;
+
+	if (msvm_all_reach(params, view, self, false))
+		return self;
+	for (slot = 0; slot < view->nr_slots; slot++)
+		if (view->slots[slot].first == slot &&
+		    msvm_can_hold(view, slot) &&
+		    msvm_all_reach(params, view, slot, false) &&
+		    (best == MSVM_AT_SYSTEM ||
+		     view->distance(view, view->slot, slot) <
+		     view->distance(view, view->slot, best)))
+			best = slot;
+	return best;
+}
+
 /* The range is pinned, and a device wants it elsewhere. */
 static bool msvm_hint_pinned(const struct msvm_policy_params *params,
 			     const struct msvm_view *view, bool chosen,
 			     struct msvm_decision *decision)
 {
-	u8 self = msvm_view_self(view), at = view->heat->thrash->pinned_at;
-	bool uvm = params->placement == MSVM_PLACEMENT_UVM_COMPAT;
+	u8 at = view->heat->thrash->pinned_at;
+	bool uvm = msvm_is_uvm(params);
 
 	/* nvidia-uvm moves pinned memory on to the one that is not to wait. */
-	if (uvm && chosen && view->at != self)
-		return msvm_pin(params, view,
-				msvm_all_reach(params, view, self, false) ?
-				self : MSVM_AT_SYSTEM, decision);
+	if (uvm && chosen)
+		return msvm_pin(params, view, msvm_common_place(params, view),
+				decision);
 	if (at < view->nr_slots)
 		at = view->slots[at].first;
-	/* It may have been evicted, or touched by a CPU: then it stays there. */
-	if (view->at != at && msvm_reaches(params, view, view->slot, view->at))
+	/*
+	 * It may have been evicted, or touched by a CPU. nvidia-uvm takes it back;
+	 * others leave it there, as a pin is to save moves.
+	 */
+	if (!uvm && view->at != at &&
+	    msvm_reaches(params, view, view->slot, view->at))
 		return msvm_pin(params, view, view->at, decision);
 	if (msvm_reaches(params, view, view->slot, at))
 		return msvm_pin(params, view, at, decision);
@@ -236,12 +270,47 @@ static bool msvm_hint_pinned(const struct msvm_policy_params *params,
 }
 
 /*
- * A range is to be moved: is it one that goes back and forth? Then replace the
- * decision and return true. The order is that of nvidia-uvm 595.45.04,
- * get_hint_for_migration_thrashing(), but for revocations, which there are none of.
- * Two things differ unless the placement is uvm-compat: memory is pinned where all
- * that moved it reach it, so nobody waits for the end of a pin; and a nap is no
- * shorter than the move, as all times grow with what a move takes.
+ * One is let through per nap, and not the same one twice in a row; all where naps take
+ * no time. Of nvidia-uvm's naps that are nobody's the first one that comes has the rest.
+ */
+static bool msvm_chosen(const struct msvm_policy_params *params,
+			const struct msvm_view *view, bool nap)
+{
+	const struct msvm_thrash *thrash = view->heat->thrash;
+	u8 self = msvm_view_self(view);
+
+	if (!params->thrash_throttle_us)
+		return true;
+	if (!nap)
+		return !thrash->nap_until || thrash->nap_party != self;
+	if (msvm_is_uvm(params) && thrash->nap_party == MSVM_NOBODY)
+		return !(thrash->waiting & BIT_ULL(self));
+	return thrash->nap_party == self;
+}
+
+/* The same device is preferred by an attribute, and asks. For nvidia-uvm only. */
+static bool msvm_hint_preferred(const struct msvm_policy_params *params,
+				const struct msvm_view *view, bool pinned,
+				bool chosen, bool enough,
+				struct msvm_decision *decision)
+{
+	u8 self = msvm_view_self(view);
+
+	if (pinned && view->heat->thrash->pinned_at == self)
+		return msvm_pin(params, view, self, decision);
+	if (!chosen)
+		return msvm_throttle(params, view, decision);
+	return (pinned || enough) && msvm_pin(params, view, self, decision);
+}
+
+/*
+ * A range is to be moved (nvidia-uvm: or mapped): is it one that goes back and forth?
+ * Then replace the decision and return true. The order is that of nvidia-uvm
+ * 595.45.04, get_hint_for_migration_thrashing(), but for revocations, which there are
+ * none of. Three things differ unless the placement is uvm-compat: memory is pinned
+ * where all that moved it reach it, so nobody waits for the end of a pin; where it was
+ * taken to while pinned it stays; and a nap is no shorter than the move, as all times
+ * grow with what a move takes, and is for all.
  */
 bool msvm_thrash_hint(const struct msvm_policy_params *params,
 		      const struct msvm_view *view,
@@ -249,56 +318,49 @@ bool msvm_thrash_hint(const struct msvm_policy_params *params,
 {
 	const struct msvm_heat *heat = view->heat;
 	u8 self = msvm_view_self(view), place = msvm_attr_place(view);
+	bool pinned, chosen, enough, waits, uvm = msvm_is_uvm(params);
 	const struct msvm_thrash *thrash;
-	bool pinned, chosen, enough;
 	u64 nap;
 
 	if (!params->thrash_threshold || !heat)
 		return false;
 	thrash = heat->thrash;
 	if (!thrash)
-		return msvm_restless(params, heat) &&
+		return !uvm && msvm_restless(params, heat) &&
 		       msvm_hold(params, view, decision);
 	pinned = msvm_pinned(params, heat, view->now);
 	if (!pinned && (msvm_expired(params, heat, view->now) ||
 			!msvm_restless(params, heat)))
 		return false;
 
-	/*
-	 * One is let through per nap, and not the same one twice in a row; all where
-	 * naps take no time.
-	 */
 	nap = msvm_nap_left(params, heat, view->now);
-	chosen = nap ? thrash->nap_party == self :
-		       !thrash->nap_until || thrash->nap_party != self;
-	chosen |= !params->thrash_throttle_us;
+	chosen = msvm_chosen(params, view, nap);
 	enough = !params->thrash_throttle_us ||
 		 thrash->throttles >= min(params->thrash_max_throttles, 255U);
+	waits = uvm ? thrash->waiting & BIT_ULL(self) : !pinned;
 
-	if (nap && !chosen &&
-	    (!pinned || params->placement == MSVM_PLACEMENT_UVM_COMPAT))
+	if (nap && !chosen && waits)
 		return msvm_throttle(params, view, decision);
-	if (!pinned && !nap && msvm_since(view->now, heat->last_move) >=
+	if (!pinned && (uvm || !nap) &&
+	    msvm_since(view->now, heat->last_move) >=
 	    msvm_row_time(params, heat))
 		return false;
 	if (place != MSVM_NOBODY && msvm_all_reach(params, view, place, false))
 		return msvm_pin(params, view, place, decision);
 	if (view->at < MSVM_POLICY_SLOTS &&
+	    !(uvm && msvm_is_party(view, place)) &&
 	    msvm_all_reach(params, view, view->at, true))
 		return msvm_pin(params, view, view->at, decision);
-	if (place == self) {
-		if ((pinned && thrash->pinned_at == self) || chosen || enough)
-			return msvm_pin(params, view, self, decision);
-		return msvm_throttle(params, view, decision);
-	}
+	if (place == self)
+		return msvm_hint_preferred(params, view, pinned, chosen,
+					   enough, decision);
 	if (pinned)
 		return msvm_hint_pinned(params, view, chosen, decision);
-	if (!chosen && !enough)
+	if (!chosen && (uvm || !enough))
 		return msvm_throttle(params, view, decision);
 	if (!enough)
 		return false;
-	if (params->placement == MSVM_PLACEMENT_UVM_COMPAT ||
-	    msvm_all_reach(params, view, self, false))
+	if (uvm || msvm_all_reach(params, view, self, false))
 		return msvm_pin(params, view, self, decision);
 	return msvm_pin(params, view, MSVM_AT_SYSTEM, decision);
 }
@@ -355,6 +417,10 @@ void msvm_heat_moved(const struct msvm_policy_params *params,
 	heat->last_party = party;
 	if (!thrash || again)
 		return;
+	/* To nvidia-uvm a pin is no party's move, so it can't be in the way later. */
+	if (msvm_is_uvm(params) && msvm_pinned(params, heat, now) &&
+	    party == thrash->pinned_at)
+		return;
 	thrash->epoch = heat->last_move;
 	if (party < MSVM_POLICY_SLOTS)
 		thrash->parties |= BIT_ULL(party);
@@ -362,6 +428,46 @@ void msvm_heat_moved(const struct msvm_policy_params *params,
 		thrash->system = true;
 }
 EXPORT_SYMBOL_IF_KUNIT(msvm_heat_moved);
+
+/* Naps and who waits, as nvidia-uvm has it. */
+static void msvm_apply_uvm(const struct msvm_policy_params *params,
+			   struct msvm_heat *heat, u64 now, u8 party,
+			   const struct msvm_decision *decision)
+{
+	struct msvm_thrash *thrash = heat->thrash;
+	bool nap = msvm_nap_left(params, heat, now);
+	bool pinned = msvm_pinned(params, heat, now);
+	bool waits = decision->action == MSVM_THROTTLE &&
+		     decision->reason == MSVM_REASON_THROTTLED;
+	u64 bit = party < MSVM_POLICY_SLOTS ? BIT_ULL(party) : 0;
+
+	if (waits && nap && thrash->waiting & bit)
+		return;
+	if (!pinned && !decision->pin && !msvm_restless(params, heat))
+		return;
+	thrash->waiting &= ~bit;
+	if (!nap) {
+		thrash->nap_party = thrash->nap_until &&
+				    thrash->nap_party == party ?
+				    MSVM_NOBODY : party;
+		thrash->nap_until = now + msvm_nap_time(params, heat);
+	} else if (thrash->nap_party == MSVM_NOBODY) {
+		thrash->nap_party = party;
+	}
+	if (waits) {
+		thrash->waiting |= bit;
+		if (!pinned && thrash->throttles < 255)
+			thrash->throttles++;
+	} else if (decision->pin) {
+		if (thrash->waiting &&
+		    (!pinned || decision->action == MSVM_MOVE)) {
+			thrash->waiting = 0;
+			thrash->nap_until = now;
+		}
+		if (!pinned)
+			thrash->throttles = 0;
+	}
+}
 
 /*
  * What was decided on a fault of @party is being done; if it is not, see
@@ -378,6 +484,8 @@ void msvm_heat_apply(const struct msvm_policy_params *params,
 		heat->first_touch = party;
 	if (!thrash)
 		return;
+	if (msvm_is_uvm(params))
+		msvm_apply_uvm(params, heat, now, party, decision);
 
 	if (decision->pin) {
 		thrash->pin_until = decision->pin_until;
@@ -387,17 +495,19 @@ void msvm_heat_apply(const struct msvm_policy_params *params,
 	}
 	if (decision->action == MSVM_THROTTLE &&
 	    decision->reason == MSVM_REASON_THROTTLED) {
-		if (thrash->throttles < 255)
-			thrash->throttles++;
 		if (party < MSVM_POLICY_SLOTS)
 			thrash->parties |= BIT_ULL(party);
+		thrash->epoch = now ?: 1;
+		if (msvm_is_uvm(params))
+			return;
+		if (thrash->throttles < 255)
+			thrash->throttles++;
 		/* It had the last nap to itself: after this one anybody may. */
 		if (!msvm_nap_left(params, heat, now)) {
 			thrash->nap_party = MSVM_NOBODY;
 			thrash->nap_until = now + decision->delay;
 		}
-		thrash->epoch = now ?: 1;
-	} else if (decision->action == MSVM_MOVE &&
+	} else if (decision->action == MSVM_MOVE && !msvm_is_uvm(params) &&
 		   msvm_restless(params, heat) &&
 		   !msvm_nap_left(params, heat, now)) {
 		thrash->nap_party = party;

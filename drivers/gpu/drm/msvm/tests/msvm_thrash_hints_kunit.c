@@ -26,10 +26,12 @@ struct hint_row {
 	u8 resets;
 	u32 nap;		/* us left */
 	u8 nap_party;		/* of it, or with no nap left of the last one */
+	u64 waiting;		/* told to wait */
 	u32 pin;		/* ms left */
 	u8 pinned_at;
 	u8 throttles;
 	u32 preferred;		/* device by attribute */
+	u64 accessed_by;	/* slots by attribute */
 	/* Expected: */
 	enum msvm_action action;
 	u8 to;
@@ -71,9 +73,18 @@ static const struct hint_row hint_rows[] = {
 	{ "requester preferred, pinned there", .uvm = true, .slot = 2, .at = 1, .moves = 3,
 	  .parties = 6, .pin = 10, .pinned_at = 2, .preferred = 102, MOVES(2, PINNED) },
 	{ "requester preferred, chosen", .uvm = true, .slot = 2, .at = 1, .moves = 3,
-	  .parties = 6, .nap_party = 1, .preferred = 102, MOVES(2, PINNED) },
+	  .parties = 6, .nap_party = 1, .preferred = 102, MOVES(2, ATTR_PREFERRED) },
+	{ "requester preferred, chosen, pinned elsewhere", .uvm = true, .slot = 2, .at = 1,
+	  .moves = 3, .parties = 6, .nap_party = 1, .pin = 10, .pinned_at = 1,
+	  .preferred = 102, MOVES(2, PINNED) },
+	{ "requester preferred, not chosen, pinned elsewhere", .uvm = true, .slot = 2,
+	  .at = 1, .moves = 3, .parties = 6, .nap_party = 2, .pin = 10, .pinned_at = 1,
+	  .preferred = 102, WAITS(1) },
 	{ "requester preferred, enough", .uvm = true, .slot = 2, .at = 1, .moves = 3,
-	  .parties = 6, .nap_party = 2, .throttles = 10, .preferred = 102, MOVES(2, PINNED) },
+	  .parties = 6, .nap_party = 1, .throttles = 10, .preferred = 102, MOVES(2, PINNED) },
+	{ "requester preferred, enough, not chosen", .uvm = true, .slot = 2, .at = 1,
+	  .moves = 3, .parties = 6, .nap_party = 2, .throttles = 10, .preferred = 102,
+	  WAITS(1) },
 	{ "requester preferred, not chosen", .uvm = true, .slot = 2, .at = 1, .moves = 3,
 	  .parties = 6, .nap_party = 2, .preferred = 102, WAITS(1) },
 	{ "pinned, reached", .slot = 0, .at = 2, .moves = 3, .parties = 7, .pin = 10,
@@ -87,7 +98,31 @@ static const struct hint_row hint_rows[] = {
 	{ "pinned, not reached, uvm", .uvm = true, .slot = 1, .at = 2, .moves = 3,
 	  .parties = 6, .pin = 10, .pinned_at = 2, .nap_party = 1, .nap = 0, WAITS(2) },
 	{ "pinned, chosen, uvm", .uvm = true, .slot = 1, .at = 2, .moves = 3,
-	  .parties = 6, .pin = 10, .pinned_at = 2, .nap_party = 2, MOVES(SYS, PINNED) },
+	  .parties = 6, .pin = 10, .pinned_at = 2, .nap_party = 2, MOVES(0, PINNED) },
+	{ "pinned, chosen, CPUs, uvm", .uvm = true, .slot = 1, .at = 2, .moves = 3,
+	  .parties = 6, .system = true, .pin = 10, .pinned_at = 2, .nap_party = 2,
+	  MOVES(SYS, PINNED) },
+	{ "pinned, elsewhere, uvm", .uvm = true, .at = 2, .moves = 3, .parties = 7,
+	  .pin = 10, .pinned_at = 1, .nap_party = 0, MOVES(1, PINNED) },
+	{ "pinned, evicted, uvm", .uvm = true, .at = SYS, .moves = 3, .parties = 7,
+	  .pin = 10, .pinned_at = 1, .nap_party = 0, MOVES(1, PINNED) },
+	{ "pinned, evicted", .at = SYS, .moves = 3, .parties = 7, .pin = 10, .pinned_at = 1,
+	  .nap_party = 0, STAYS(SYS, PINNED) },
+	{ "pinned beats accessed by, uvm", .uvm = true, .at = 2, .moves = 3, .parties = 7,
+	  .pin = 10, .pinned_at = 1, .nap_party = 0, .accessed_by = 1, MOVES(1, PINNED) },
+	{ "pinned, another's nap, uvm", .uvm = true, .at = 1, .moves = 3, .parties = 7,
+	  .pin = 10, .pinned_at = 1, .nap = 100, .nap_party = 2, STAYS(1, PINNED) },
+	{ "pinned, another's nap, told to wait, uvm", .uvm = true, .at = 1, .moves = 3,
+	  .parties = 7, .pin = 10, .pinned_at = 1, .nap = 100, .nap_party = 2, .waiting = 1,
+	  WAITS(1) },
+	{ "nobody's nap, uvm", .uvm = true, .at = 2, .moves = 3, .parties = 5, .nap = 100,
+	  .nap_party = NOBODY, MOVES(0, FOLLOW) },
+	{ "nobody's nap, told to wait, uvm", .uvm = true, .at = 2, .moves = 3, .parties = 5,
+	  .nap = 100, .nap_party = NOBODY, .waiting = 1, WAITS(2) },
+	{ "another's nap, accessed by, uvm", .uvm = true, .at = 2, .moves = 3, .parties = 5,
+	  .nap = 100, .nap_party = 2, .accessed_by = 1, WAITS(2) },
+	{ "quiet, accessed by, uvm", .uvm = true, .at = 2, .moves = 3, .parties = 5,
+	  .quiet = true, .accessed_by = 1, STAYS(2, ATTR_ACCESSED_BY) },
 	{ "pinned, chosen, all reach, uvm", .uvm = true, .slot = 0, .at = 2, .moves = 3,
 	  .parties = 6, .pin = 10, .pinned_at = 2, .nap_party = 2, MOVES(0, PINNED) },
 	{ "pinned, quiet", .slot = 1, .at = SYS, .moves = 3, .quiet = true, .pin = 10,
@@ -101,9 +136,13 @@ static const struct hint_row hint_rows[] = {
 	  .throttles = 10, MOVES(SYS, PINNED) },
 	{ "enough, not reached by all, uvm", .uvm = true, .slot = 1, .at = 2, .moves = 3,
 	  .parties = 6, .throttles = 10, MOVES(1, PINNED) },
+	{ "enough, not chosen, uvm", .uvm = true, .at = 2, .moves = 3, .parties = 7,
+	  .nap_party = 0, .throttles = 10, WAITS(2) },
 	{ "enough, evicted", .at = SYS, .moves = 3, .system = true, .throttles = 10,
 	  STAYS(SYS, PINNED) },
 	{ "first level only", .at = 1, .moves = 3, .no_thrash = true, STAYS(1, PINNED) },
+	{ "first level only, uvm", .uvm = true, .at = 1, .moves = 3, .no_thrash = true,
+	  MOVES(0, FOLLOW) },
 	{ "first level only, far", .slot = 1, .at = 2, .moves = 3, .no_thrash = true,
 	  MOVES(SYS, PINNED) },
 	{ "first level only, few", .at = 1, .moves = 2, .no_thrash = true, MOVES(0, FOLLOW) },
@@ -120,10 +159,11 @@ static void hint_apply(struct fixture *f, const struct hint_row *row)
 	f->view.at = row->at;
 	f->view.none = false;
 	f->view.system = row->at == SYS;
-	if (row->preferred) {
+	if (row->preferred)
 		f->attrs.preferred = row->preferred;
+	f->attrs.accessed_by = row->accessed_by;
+	if (row->preferred || row->accessed_by)
 		f->view.attrs = &f->attrs;
-	}
 	f->heat.moves = row->moves;
 	f->heat.cost = 100 * US;
 	f->heat.last_move = NOW - (row->quiet ? 10 * MS : 50 * US);
@@ -133,6 +173,7 @@ static void hint_apply(struct fixture *f, const struct hint_row *row)
 	f->thrash.parties = row->parties;
 	f->thrash.system = row->system;
 	f->thrash.nap_party = row->nap_party;
+	f->thrash.waiting = row->waiting;
 	if (row->nap)
 		f->thrash.nap_until = NOW + row->nap * US;
 	else if (row->nap_party || row->slot == 0)
@@ -167,6 +208,42 @@ static void thrash_hints(struct kunit *test)
 			KUNIT_EXPECT_EQ_MSG(test, d.delay, row->nap ? row->nap * US : 500 * US,
 					    "%s", row->what);
 	}
+}
+
+/* nvidia-uvm: who faulted is the preferred location, wherever the others get on. */
+static void thrash_preferred_uvm(struct kunit *test)
+{
+	static const struct hint_row row = {
+		.uvm = true, .at = 1, .moves = 3, .parties = 7, .nap_party = 1,
+		.preferred = 100,
+	};
+	struct fixture *f = fixture_new(test);
+	struct msvm_decision d;
+
+	/* 0 is preferred, which 2 does not reach; all are near to 1. */
+	hint_apply(f, &row);
+	fixture_link(f, 1, 2, 5);
+	fixture_link(f, 0, 2, MSVM_UNREACHABLE);
+	msvm_decide(&f->params, &f->view, &d);
+	KUNIT_EXPECT_EQ(test, d.action, MSVM_MOVE);
+	KUNIT_EXPECT_EQ(test, d.to, 0);
+	/* Pinned there by then, it is for others as well. */
+	f->thrash.pin_until = NOW + 10 * MS;
+	f->thrash.pinned_at = 1;
+	msvm_decide(&f->params, &f->view, &d);
+	KUNIT_EXPECT_EQ(test, d.action, MSVM_MOVE);
+	KUNIT_EXPECT_EQ(test, d.to, 0);
+	KUNIT_EXPECT_EQ(test, d.reason, MSVM_REASON_PINNED);
+	/* Nobody moved it there, so it is not in the way. */
+	f->view.slot = 1;
+	f->view.at = 0;
+	f->thrash.parties = 6;
+	f->thrash.pin_until = 0;
+	f->attrs.preferred = 102;
+	f->view.slot = 2;
+	msvm_decide(&f->params, &f->view, &d);
+	KUNIT_EXPECT_EQ(test, d.action, MSVM_MOVE);
+	KUNIT_EXPECT_EQ(test, d.to, 2);
 }
 
 /* A decision that is not followed leaves no trace of what would have been done. */
@@ -223,6 +300,7 @@ static void thrash_not_followed(struct kunit *test)
 
 static struct kunit_case msvm_thrash_hints_cases[] = {
 	KUNIT_CASE(thrash_hints),
+	KUNIT_CASE(thrash_preferred_uvm),
 	KUNIT_CASE(thrash_not_followed),
 	{}
 };

@@ -203,6 +203,28 @@ static void thrash_life(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, battle.pinned_where, SYS);
 }
 
+/* The same as nvidia-uvm has it: also in turns, and what is pinned goes on moving. */
+static void thrash_life_uvm(struct kunit *test)
+{
+	struct fixture *f = fixture_new(test);
+	struct battle battle;
+
+	f->params.placement = MSVM_PLACEMENT_UVM_COMPAT;
+	battle_run(f, 1, 2, NOW + 20 * MS, &battle);
+	KUNIT_EXPECT_EQ(test, battle.pinned_where, 1);
+	/* Both were let through, for a nap each. */
+	KUNIT_EXPECT_GE(test, battle.moved[1], 5);
+	KUNIT_EXPECT_GE(test, battle.moved[2], 5);
+	KUNIT_EXPECT_LE(test, battle.longest, 30);
+	/* The one that does not reach it there waits, and has it brought to where both do. */
+	KUNIT_EXPECT_EQ(test, battle.moved[0], 1);
+	KUNIT_EXPECT_EQ(test, f->view.at, 0);
+	KUNIT_EXPECT_EQ(test, f->thrash.pinned_at, 0);
+	KUNIT_EXPECT_GT(test, battle.pinned, 100);
+	/* And is forgotten after 150 ms, however often it was pinned elsewhere. */
+	KUNIT_EXPECT_EQ(test, f->thrash.pin_until, battle.pinned_at + 150 * MS);
+}
+
 /* Where all are near, memory is pinned without anybody having to wait. */
 static void thrash_near(struct kunit *test)
 {
@@ -367,6 +389,7 @@ static struct kunit_case msvm_thrash_cases[] = {
 	KUNIT_CASE(thrash_counts),
 	KUNIT_CASE(thrash_times),
 	KUNIT_CASE(thrash_life),
+	KUNIT_CASE(thrash_life_uvm),
 	KUNIT_CASE(thrash_near),
 	KUNIT_CASE(thrash_no_throttles),
 	KUNIT_CASE(thrash_resets),

@@ -407,8 +407,6 @@ static void views_progress(struct kunit *test)
 	prandom_seed_state(&rnd, 7);
 	for (round = 0; round < ROUNDS / 10; round++) {
 		random_view(f, &rnd);
-		if (f->params.placement == MSVM_PLACEMENT_UVM_COMPAT)
-			continue;
 		waited = 0;
 		for (tries = 0; tries < 100; tries++) {
 			msvm_decide(&f->params, &f->view, &decision);
