@@ -21,7 +21,7 @@ struct drm_msvm_member;
  *
  * In &drm_pagemap_addr.proto of what a driver is asked to bind or copy:
  * DRM_INTERCONNECT_SYSTEM is a DMA address of system memory, and there are
- * these three.
+ * these four.
  */
 #define DRM_MSVM_PROTO_VRAM	(DRM_INTERCONNECT_DRIVER + 0)
 
@@ -35,6 +35,14 @@ struct drm_msvm_member;
  * device gave.
  */
 #define DRM_MSVM_PROTO_PEER	(DRM_INTERCONNECT_DRIVER + 2)
+
+/**
+ * DRM_MSVM_PROTO_DMA - DMA address of system memory that needs no unmapping.
+ *
+ * For a driver the same as DRM_INTERCONNECT_SYSTEM, only asked to bind, not to
+ * copy. What is different is how it came about and how it goes.
+ */
+#define DRM_MSVM_PROTO_DMA	(DRM_INTERCONNECT_DRIVER + 3)
 
 /**
  * enum drm_msvm_copy_op - What to do with a piece of memory.

@@ -7,6 +7,7 @@
  * inject/allocs     allocations so far, written to start over
  * inject/sites      where in the library it allocates: how often, and failed how often
  * inject/walk       n: the next n walks count as overtaken by a change
+ * inject/map        n: the n-th DMA mapping of a piece from now on fails
  * mutate/FLAW       1: the library has this flaw from now on
  *
  * The kernel's own fault injection is the better tool where it is built in; this
@@ -43,6 +44,7 @@ static const char * const msvm_mutation_names[] = {
 	[MSVM_MUTATE_SKIP_CLEAR] = "skip_clear",
 	[MSVM_MUTATE_NO_SECOND_CHANCE] = "no_second_chance",
 	[MSVM_MUTATE_IGNORE_REACH] = "ignore_reach",
+	[MSVM_MUTATE_LEND_TO_ANY] = "lend_to_any",
 };
 
 static_assert(ARRAY_SIZE(msvm_mutation_names) == MSVM_MUTATIONS);
@@ -53,6 +55,7 @@ static atomic_t msvm_inject_alloc;
 static atomic_t msvm_inject_fresh;
 static atomic_t msvm_inject_allocs;
 static atomic_t msvm_inject_walk;
+static atomic_t msvm_inject_map;
 
 /* Does the library have this flaw? Any context. */
 bool msvm_mutated(enum msvm_mutation mutation)
@@ -132,6 +135,13 @@ bool msvm_fail_walk(void)
 	return atomic_add_unless(&msvm_inject_walk, -1, 0);
 }
 
+/* Must this mapping of a piece of system memory fail? Any context. */
+bool msvm_fail_map(void)
+{
+	return atomic_add_unless(&msvm_inject_map, -1, 0) &&
+	       !atomic_read(&msvm_inject_map);
+}
+
 /* Make the files, below the library's folder. */
 void msvm_inject_init(struct dentry *parent)
 {
@@ -143,6 +153,7 @@ void msvm_inject_init(struct dentry *parent)
 	debugfs_create_atomic_t("fresh", 0600, dir, &msvm_inject_fresh);
 	debugfs_create_file("sites", 0400, dir, NULL, &msvm_sites_fops);
 	debugfs_create_atomic_t("walk", 0600, dir, &msvm_inject_walk);
+	debugfs_create_atomic_t("map", 0600, dir, &msvm_inject_map);
 
 	dir = debugfs_create_dir("mutate", parent);
 	for (i = 0; i < MSVM_MUTATIONS; i++)

@@ -55,6 +55,8 @@ enum msvm_mutation {
 	MSVM_MUTATE_NO_SECOND_CHANCE,
 	/* Device memory out of reach is mapped all the same. */
 	MSVM_MUTATE_IGNORE_REACH,
+	/* Mappings are taken over whatever device they were made for. */
+	MSVM_MUTATE_LEND_TO_ANY,
 	MSVM_MUTATIONS
 };
 
@@ -63,6 +65,7 @@ enum msvm_mutation {
 bool msvm_mutated(enum msvm_mutation mutation);
 bool msvm_fail_alloc(void);
 bool msvm_fail_walk(void);
+bool msvm_fail_map(void);
 void msvm_inject_init(struct dentry *parent);
 
 #else
@@ -78,6 +81,11 @@ static inline bool msvm_fail_alloc(void)
 }
 
 static inline bool msvm_fail_walk(void)
+{
+	return false;
+}
+
+static inline bool msvm_fail_map(void)
 {
 	return false;
 }

@@ -488,6 +488,12 @@ void msvm_fault_count(struct drm_msvm_member *member);
 /* msvm_walk.c */
 int msvm_walk(struct drm_msvm_range *range, bool write, bool held);
 
+/* msvm_lend.c */
+u64 msvm_dma_proto(struct device *dev);
+void msvm_dma_settle(struct drm_gpusvm_pages *pages, unsigned long nr, u64 proto);
+bool msvm_lend_map(struct drm_msvm_range *range, int idx,
+		   enum dma_data_direction dir);
+
 /* msvm_map.c */
 int msvm_map_reserve(struct drm_msvm_range *range, int idx);
 int msvm_map(struct drm_msvm_range *range, int idx);

@@ -94,6 +94,8 @@ static int msvm_map_run(struct drm_gpusvm_pages *pages, u64 run,
 	unsigned long pfn = msvm_run_pfn(run);
 	int err;
 
+	if (msvm_fail_map())
+		return -EFAULT;
 	if (dma_use_iova(&pages->state)) {
 		err = dma_iova_link(dev, &pages->state, PFN_PHYS(pfn),
 				    pages->state_offset, size, dir, 0);
@@ -150,10 +152,13 @@ static int msvm_map_device_run(struct drm_msvm_range *range,
 	return 0;
 }
 
-static int msvm_map_runs(struct drm_msvm_range *range,
-			 struct drm_gpusvm_pages *pages,
+static int msvm_map_runs(struct drm_msvm_range *range, int idx,
 			 enum dma_data_direction dir)
 {
+	struct drm_msvm *msvm = msvm_range_context(range);
+	struct drm_gpusvm_pages *pages = &range->pages[idx];
+	struct device *dev = pages->drm->dev;
+	u64 proto = msvm_dma_proto(dev);
 	bool space = false;
 	dma_addr_t addr;
 	unsigned long i;
@@ -161,6 +166,11 @@ static int msvm_map_runs(struct drm_msvm_range *range,
 
 	pages->state = (struct dma_iova_state){};
 	pages->state_offset = 0;
+
+	if (msvm_lend_map(range, idx, dir)) {
+		msvm_stat_inc(msvm, MSVM_STAT_MAPS_LENT);
+		return 0;
+	}
 
 	for (i = 0; i < range->nr_runs; i++) {
 		u64 run = range->runs[i];
@@ -173,26 +183,29 @@ static int msvm_map_runs(struct drm_msvm_range *range,
 			continue;
 		}
 		if (!space)
-			dma_iova_try_alloc(pages->drm->dev, &pages->state, 0,
+			dma_iova_try_alloc(dev, &pages->state, 0,
 					   drm_gpusvm_range_size(&range->base));
 		space = true;
 		err = msvm_map_run(pages, run, dir, &addr);
 		if (err)
 			goto err_unmap;
 		pages->dma_addr[i] =
-			drm_pagemap_addr_encode(addr, DRM_INTERCONNECT_SYSTEM,
+			drm_pagemap_addr_encode(addr, proto,
 						msvm_run_order(run), dir);
 	}
 
 	if (dma_use_iova(&pages->state)) {
-		err = dma_iova_sync(pages->drm->dev, &pages->state, 0,
+		err = dma_iova_sync(dev, &pages->state, 0,
 				    pages->state_offset);
 		if (err)
 			goto err_unmap;
+		msvm_stat_inc(msvm, MSVM_STAT_MAPS_IOVA);
 	}
+	msvm_dma_settle(pages, i, proto);
 	return 0;
 
 err_unmap:
+	msvm_dma_settle(pages, i, proto);
 	if (!msvm_mutated(MSVM_MUTATE_LEAK_PARTIAL_MAP))
 		msvm_unmap_prefix(pages, i);
 	return err;
@@ -254,7 +267,7 @@ int msvm_map(struct drm_msvm_range *range, int idx)
 	if (msvm->members[slot]->dev->flags & DRM_MSVM_DEVICE_NO_DMA)
 		err = msvm_map_phys(range, pages, dir);
 	else
-		err = msvm_map_runs(range, pages, dir);
+		err = msvm_map_runs(range, idx, dir);
 	trace_msvm_map(msvm->id, slot, drm_gpusvm_range_start(&range->base),
 		       drm_gpusvm_range_end(&range->base), range->nr_runs,
 		       writable, err);

@@ -31,6 +31,10 @@ enum msvm_stat {
 	MSVM_STAT_MAPS,
 	/* Pages those mappings covered. */
 	MSVM_STAT_MAP_PAGES,
+	/* Those taken over from another device. */
+	MSVM_STAT_MAPS_LENT,
+	/* Those in an address space of an IOMMU, linked piece by piece. */
+	MSVM_STAT_MAPS_IOVA,
 	/* Successful calls of the bind operation. */
 	MSVM_STAT_BINDS,
 	/* Read-only mappings replaced by writable ones. */
