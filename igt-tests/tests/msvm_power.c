@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -18,6 +19,8 @@
 
 #define LEN	SZ_2M
 #define VRAM	ATTR("vram_mib=8")
+#define SLOW	VRAM ATTR("fault_us=50000")
+#define TRACING	"/sys/kernel/tracing/"
 #define PEERS	VRAM ATTR("peer_group=1")
 
 /* A counter of a GPU becomes at least this, soon. */
@@ -125,6 +128,106 @@ static void system_sleep(struct vsvm_set *set)
 	igt_assert(vram_info(set, 0).moved_out > moved);
 	pattern_fill(p, LEN, 3);
 	mm_all_agree(set, p, LEN, 3);
+	munmap(p, LEN);
+}
+
+static const char * const sleep_events[] = {
+	TRACING "events/power/suspend_resume/enable",
+	TRACING "events/drm_msvm/msvm_move/enable",
+	TRACING "events/drm_msvm/msvm_fault_end/enable",
+};
+
+static void sleep_trace(const char *enable)
+{
+	unsigned int i;
+
+	for (i = 0; i < sizeof(sleep_events) / sizeof(sleep_events[0]); i++)
+		igt_require_f(file_write(sleep_events[i], enable),
+			      "no trace events\n");
+}
+
+static void trace_clear(void)
+{
+	int fd = open(TRACING "trace", O_WRONLY | O_TRUNC);
+
+	igt_assert(fd >= 0);
+	close(fd);
+}
+
+/*
+ * What happened from the time on that tasks were being frozen until they went on.
+ * Return: faults that were served.
+ */
+static unsigned int sleep_faults(void)
+{
+	unsigned int faults = 0, froze = 0;
+	bool asleep = false;
+	char line[512];
+	FILE *f;
+
+	f = fopen(TRACING "trace", "r");
+	igt_assert(f);
+	while (fgets(line, sizeof(line), f)) {
+		if (strstr(line, "freeze_processes[0] begin")) {
+			asleep = true;
+			froze++;
+		} else if (strstr(line, "thaw_processes[0] begin")) {
+			asleep = false;
+		}
+		if (!asleep)
+			continue;
+		igt_assert_f(!strstr(line, "msvm_move: ") ||
+			     strstr(line, "device=0 ") ||
+			     !strstr(line, "ret=0"),
+			     "moved to a GPU that is to sleep: %s\n", line);
+		if (strstr(line, "msvm_fault_end: "))
+			faults++;
+	}
+	fclose(f);
+	igt_assert_eq(froze, 1);
+	return faults;
+}
+
+/* Jobs go on while tasks are frozen, but nothing goes to the GPUs' memory any more. */
+static void system_sleep_busy(struct vsvm_set *set)
+{
+	/* By 50 ms a fault this ends in the 5 s that the kernel's test takes. */
+	enum { PIECES = 60 };
+	struct drm_vsvm_cmd cmds[PIECES];
+	char *p = anon_aligned(PIECES * LEN, SZ_2M);
+	uint64_t jobs[VSVM_MAX_SET];
+	unsigned int faults;
+	int gpu, i;
+
+	igt_require_f(file_write("/sys/power/pm_test", "freezer"),
+		      "no test mode of system sleep\n");
+	sleep_trace("1");
+	trace_clear();
+	for (gpu = 0; gpu < set->n; gpu++) {
+		for (i = 0; i < PIECES; i++)
+			cmds[i] = vsvm_store(p + i * LEN + gpu * SZ_4K, 8,
+					     1 + gpu * PIECES + i);
+		jobs[gpu] = vsvm_submit(set->fd[gpu], set->vm[gpu], 0, cmds,
+					PIECES);
+	}
+	igt_assert(file_write("/sys/power/state", "freeze"));
+	file_write("/sys/power/pm_test", "none");
+	sleep_trace("0");
+	faults = sleep_faults();
+	igt_info("%u faults while tasks were frozen\n", faults);
+	for (gpu = 0; gpu < set->n; gpu++) {
+		igt_assert_eq(vsvm_wait(set->fd[gpu], set->vm[gpu],
+					jobs[gpu]).status, 0);
+		for (i = 0; i < PIECES; i++)
+			igt_assert_eq_u64(*(uint64_t *)(p + i * LEN + gpu * SZ_4K),
+					  1 + gpu * PIECES + i);
+	}
+	trace_clear();
+	munmap(p, PIECES * LEN);
+	/* And from now on the memory is used again. */
+	p = anon_aligned(LEN, SZ_2M);
+	vsvm_gpu_write(set, 0, p, LEN, 2);
+	vram_expect(set, p, LEN, where_gpu(set, 0));
 	munmap(p, LEN);
 }
 
@@ -236,6 +339,8 @@ igt_main
 		  MSVM_ONLY, VRAM, pages_keep_awake);
 	each_made("system-sleep", "the system sleeps", MSVM_ONLY, VRAM,
 		  system_sleep);
+	each_made("system-sleep-busy", "likewise, with jobs running", MSVM_ONLY,
+		  SLOW, system_sleep_busy);
 	each_made("reset", "a GPU is reset", MSVM_ONLY, VRAM, reset);
 	each_made("reset-peers", "likewise, others have its memory mapped",
 		  MSVM_ONLY, PEERS, reset);
@@ -245,4 +350,8 @@ igt_main
 		  VRAM, limit);
 	each_made("to-peer", "eviction to another GPU", MSVM_ONLY, PEERS,
 		  to_peer);
+
+	igt_fixture {
+		file_write("/sys/power/pm_test", "none");
+	}
 }

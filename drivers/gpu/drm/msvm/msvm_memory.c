@@ -27,6 +27,9 @@
 static struct faux_device *msvm_nodma;
 static DEFINE_MUTEX(msvm_nodma_lock);
 
+/* The system is about to sleep, or sleeps. Changed by PM notifiers, one at a time. */
+static bool msvm_asleep;
+
 static void msvm_memory_release(struct kref *ref)
 {
 	struct msvm_memory *memory =
@@ -158,7 +161,8 @@ void msvm_memory_remove(struct drm_msvm_device *dev)
 
 /*
  * The limit is the least of the memory's size, the driver's limit and that of an
- * administrator, who may also take the device out of use. Context: memory->lock.
+ * administrator, who may also take the device out of use. While the system sleeps it
+ * is 0. Context: memory->lock.
  */
 void msvm_memory_update_limit(struct msvm_memory *memory)
 {
@@ -166,7 +170,9 @@ void msvm_memory_update_limit(struct msvm_memory *memory)
 
 	memory->limit = min3(memory->size, memory->driver_limit,
 			     READ_ONCE(memory->dev->svm_limit));
-	if (memory->closed || !READ_ONCE(memory->dev->enabled))
+	/* Pairs with WRITE_ONCE() in msvm_sleep_set(). */
+	if (memory->closed || READ_ONCE(msvm_asleep) ||
+	    !READ_ONCE(memory->dev->enabled))
 		memory->limit = 0;
 }
 
@@ -366,17 +372,42 @@ bool msvm_memory_reach(struct msvm_memory *memory, struct device *dev)
 	return msvm_memory_distance(memory, dev) != MSVM_UNREACHABLE;
 }
 
+static void msvm_sleep_update(struct drm_msvm_device *dev, void *data)
+{
+	struct msvm_memory *memory = dev->memory;
+
+	if (!memory)
+		return;
+	spin_lock_irq(&memory->lock);
+	msvm_memory_update_limit(memory);
+	spin_unlock_irq(&memory->lock);
+}
+
 static void msvm_sleep_evict(struct drm_msvm_device *dev, void *data)
 {
-	int err = drm_msvm_device_evict_all(dev);
+	struct msvm_memory *memory = dev->memory;
+	int *err = data;
 
-	if (err)
-		*(int *)data = err;
+	/* What can't be moved in one of them keeps the system awake. */
+	if (memory && !*err)
+		*err = msvm_memory_shrink(memory);
+}
+
+/*
+ * Close the memory of all devices, and of those that come meanwhile; or open it
+ * again. Context: sleeps.
+ */
+static void msvm_sleep_set(bool asleep)
+{
+	/* Pairs with READ_ONCE() in msvm_memory_update_limit(). */
+	WRITE_ONCE(msvm_asleep, asleep);
+	msvm_device_for_each(msvm_sleep_update, NULL);
 }
 
 /*
  * Before the system sleeps: device memory loses its content, and once tasks are
- * frozen and devices suspend it is too late to copy it.
+ * frozen and devices suspend it is too late to copy it. Until it wakes up nothing goes
+ * there again: jobs go on for a while, by memory that is mapped where it is.
  */
 static int msvm_sleep_notify(struct notifier_block *nb, unsigned long action,
 			     void *data)
@@ -385,12 +416,23 @@ static int msvm_sleep_notify(struct notifier_block *nb, unsigned long action,
 
 	switch (action) {
 	case PM_HIBERNATION_PREPARE:
+	case PM_RESTORE_PREPARE:
 	case PM_SUSPEND_PREPARE:
+		/* All are closed before the first is emptied. */
+		msvm_sleep_set(true);
 		msvm_device_for_each(msvm_sleep_evict, &err);
-		if (err)
+		if (err) {
 			pr_err("drm_msvm: pages remain in device memory, not going to sleep: %pe\n",
 			       ERR_PTR(err));
+			/* Whoever refuses is not told that it is over. */
+			msvm_sleep_set(false);
+		}
 		return notifier_from_errno(err);
+	case PM_POST_HIBERNATION:
+	case PM_POST_RESTORE:
+	case PM_POST_SUSPEND:
+		msvm_sleep_set(false);
+		return NOTIFY_OK;
 	default:
 		return NOTIFY_DONE;
 	}
