@@ -22,6 +22,7 @@
 #define SLOW	VRAM ATTR("fault_us=50000")
 #define TRACING	"/sys/kernel/tracing/"
 #define PEERS	VRAM ATTR("peer_group=1")
+#define EVICT_TO "/sys/kernel/config/drm_msvm/default/evict_to"
 
 /* A counter of a GPU becomes at least this, soon. */
 static void counter_reaches(int fd, const char *name, uint64_t value)
@@ -129,6 +130,75 @@ static void system_sleep(struct vsvm_set *set)
 	pattern_fill(p, LEN, 3);
 	mm_all_agree(set, p, LEN, 3);
 	munmap(p, LEN);
+}
+
+/* Memory of all GPUs in which what is evicted may go to another one. */
+static char *fill_all_for_peers(struct vsvm_set *set)
+{
+	char *p = anon_aligned(set->n * LEN, SZ_2M);
+	int gpu;
+
+	igt_require_f(set->n > 1 && gpus_can_peer(),
+		      "no GPU reaches another's memory\n");
+	igt_assert(file_write(EVICT_TO, "peer"));
+	for (gpu = 0; gpu < set->n; gpu++) {
+		vsvm_gpu_write(set, gpu, p + gpu * LEN, LEN, 10 + gpu);
+		vram_expect(set, p + gpu * LEN, LEN, where_gpu(set, gpu));
+	}
+	return p;
+}
+
+static uint64_t all_moved_peer(struct vsvm_set *set)
+{
+	uint64_t moved = 0;
+	int gpu;
+
+	for (gpu = 0; gpu < set->n; gpu++)
+		moved += vram_info(set, gpu).moved_peer;
+	return moved;
+}
+
+/* When all are emptied, none's pages go to another. */
+static void system_sleep_peers(struct vsvm_set *set)
+{
+	uint64_t moved;
+	char *p;
+	int gpu;
+
+	igt_require_f(file_write("/sys/power/pm_test", "freezer"),
+		      "no test mode of system sleep\n");
+	p = fill_all_for_peers(set);
+	moved = all_moved_peer(set);
+	igt_assert(file_write("/sys/power/state", "freeze"));
+	file_write("/sys/power/pm_test", "none");
+	for (gpu = 0; gpu < set->n; gpu++)
+		igt_assert_eq_u64(vram_info(set, gpu).used, 0);
+	igt_assert_eq_u64(all_moved_peer(set), moved);
+	vram_expect(set, p, set->n * LEN, WHERE_SYSTEM);
+	for (gpu = 0; gpu < set->n; gpu++)
+		pattern_check(p + gpu * LEN, LEN, 10 + gpu);
+	file_write(EVICT_TO, "system");
+	munmap(p, set->n * LEN);
+}
+
+/* GPUs that nobody uses do not pass what was left in them back and forth. */
+static void idle_peers(struct vsvm_set *set)
+{
+	char *p = fill_all_for_peers(set);
+	uint64_t moved = all_moved_peer(set);
+	int gpu;
+
+	for (gpu = 0; gpu < set->n; gpu++)
+		igt_assert(!vsvm_vm_destroy(set->fd[gpu], set->vm[gpu]));
+	vram_expect_empty(set);
+	igt_assert_eq_u64(all_moved_peer(set), moved);
+	for (gpu = 0; gpu < set->n; gpu++) {
+		pattern_check(p + gpu * LEN, LEN, 10 + gpu);
+		set->vm[gpu] = vsvm_vm_create(set->fd[gpu],
+					      DRM_VSVM_VM_LAYOUT_MSVM);
+	}
+	file_write(EVICT_TO, "system");
+	munmap(p, set->n * LEN);
 }
 
 static const char * const sleep_events[] = {
@@ -339,6 +409,10 @@ igt_main
 		  MSVM_ONLY, VRAM, pages_keep_awake);
 	each_made("system-sleep", "the system sleeps", MSVM_ONLY, VRAM,
 		  system_sleep);
+	each_made("system-sleep-peers", "likewise, with eviction to other GPUs",
+		  MSVM_ONLY, PEERS, system_sleep_peers);
+	each_made("idle-peers", "all sleep, with eviction to other GPUs",
+		  MSVM_ONLY, PEERS, idle_peers);
 	each_made("system-sleep-busy", "likewise, with jobs running", MSVM_ONLY,
 		  SLOW, system_sleep_busy);
 	each_made("reset", "a GPU is reset", MSVM_ONLY, VRAM, reset);
@@ -352,6 +426,7 @@ igt_main
 		  to_peer);
 
 	igt_fixture {
+		file_write(EVICT_TO, "system");
 		file_write("/sys/power/pm_test", "none");
 	}
 }

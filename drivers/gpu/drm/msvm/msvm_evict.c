@@ -60,6 +60,12 @@ u64 msvm_memory_pressure(struct msvm_memory *memory)
 	return pressure;
 }
 
+/* Does somebody use the device of a memory? If not, what is in it is taken out. */
+static bool msvm_memory_in_use(struct msvm_memory *memory)
+{
+	return atomic_read(&memory->dev->members);
+}
+
 /* Is there so much room in a memory without evicting anybody? */
 static bool msvm_memory_has_room(struct msvm_memory *memory, size_t size)
 {
@@ -109,8 +115,9 @@ out:
 }
 
 /*
- * Evict a block to the first device in reach that has room and is in use. Return:
- * whether that worked; the interval may have other pages by now.
+ * Evict a block to the first device in reach that has room and is in use, unless its
+ * own device's memory is being emptied. Return: whether that worked; the interval may
+ * have other pages by now.
  */
 static bool msvm_block_evict_to_peer(struct msvm_block *block)
 {
@@ -119,13 +126,14 @@ static bool msvm_block_evict_to_peer(struct msvm_block *block)
 	unsigned long index = 0;
 	bool done = false;
 
-	if (!READ_ONCE(block->to_peer) || READ_ONCE(memory->dead) ||
-	    !mmget_not_zero(block->mm))
+	if (!READ_ONCE(block->to_peer) || msvm_memory_emptied(memory) ||
+	    !msvm_memory_in_use(memory) || !mmget_not_zero(block->mm))
 		return false;
 	while (!done && (dpagemap = msvm_device_next_pagemap(&index))) {
 		to = to_msvm_pagemap(dpagemap)->memory;
 		/* This device copies, so it must reach the other's memory. */
-		if (to != memory && msvm_memory_has_room(to, block->devmem.size) &&
+		if (to != memory && msvm_memory_in_use(to) &&
+		    msvm_memory_has_room(to, block->devmem.size) &&
 		    msvm_memory_reach(to, memory->drm->dev))
 			done = !msvm_block_move(block, dpagemap) &&
 			       msvm_block_gone(block);
@@ -317,12 +325,12 @@ void msvm_memory_idle_work(struct work_struct *work)
 		container_of(work, struct msvm_memory, idle_work.work);
 	size_t size;
 
-	while (!atomic_read(&memory->dev->members) &&
+	while (!msvm_memory_in_use(memory) &&
 	       !msvm_memory_evict_one(memory, &size))
 		cond_resched();
 	/* What is busy now is tried again later. */
 	if (READ_ONCE(memory->nr_blocks) && !READ_ONCE(memory->dead) &&
-	    !atomic_read(&memory->dev->members))
+	    !msvm_memory_in_use(memory))
 		queue_delayed_work(msvm_memory_wq, &memory->idle_work,
 				   MSVM_IDLE_TIME);
 }

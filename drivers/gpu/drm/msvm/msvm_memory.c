@@ -148,7 +148,7 @@ void msvm_memory_remove(struct drm_msvm_device *dev)
 	if (!memory)
 		return;
 	spin_lock_irq(&memory->lock);
-	memory->dead = true;
+	WRITE_ONCE(memory->dead, true);
 	spin_unlock_irq(&memory->lock);
 	/* It does not start again once it sees that the memory is dead. */
 	disable_delayed_work_sync(&memory->idle_work);
@@ -174,6 +174,17 @@ void msvm_memory_update_limit(struct msvm_memory *memory)
 	if (memory->closed || READ_ONCE(msvm_asleep) ||
 	    !READ_ONCE(memory->dev->enabled))
 		memory->limit = 0;
+}
+
+/*
+ * Is a memory being emptied? Then its pages go to system memory: others may be emptied
+ * as well. Any context.
+ */
+bool msvm_memory_emptied(struct msvm_memory *memory)
+{
+	/* Each pairs with a write before eviction begins. */
+	return READ_ONCE(memory->closed) || READ_ONCE(memory->dead) ||
+	       READ_ONCE(msvm_asleep);
 }
 
 /*
@@ -256,12 +267,12 @@ int drm_msvm_device_evict_all(struct drm_msvm_device *dev)
 		return 0;
 	/* A limit that is changed meanwhile is not forgotten. */
 	spin_lock_irq(&memory->lock);
-	memory->closed++;
+	WRITE_ONCE(memory->closed, memory->closed + 1);
 	msvm_memory_update_limit(memory);
 	spin_unlock_irq(&memory->lock);
 	err = msvm_memory_shrink(memory);
 	spin_lock_irq(&memory->lock);
-	memory->closed--;
+	WRITE_ONCE(memory->closed, memory->closed - 1);
 	msvm_memory_update_limit(memory);
 	spin_unlock_irq(&memory->lock);
 

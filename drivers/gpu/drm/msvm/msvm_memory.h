@@ -187,6 +187,7 @@ struct msvm_pagemap *msvm_pagemap_of_pfn(unsigned long pfn);
 void msvm_memory_put(struct msvm_memory *memory);
 void msvm_memory_remove(struct drm_msvm_device *dev);
 void msvm_memory_update_limit(struct msvm_memory *memory);
+bool msvm_memory_emptied(struct msvm_memory *memory);
 int msvm_memory_shrink(struct msvm_memory *memory);
 int msvm_memory_introduce(struct msvm_memory *memory,
 			  struct drm_msvm_device *dev);
