@@ -28,6 +28,9 @@
 /* How often to look whether the memory of an evicted block is free, a jiffy each. */
 #define MSVM_FREE_TRIES		10
 
+/* How many blocks to pass over with interrupts off. */
+#define MSVM_CLOCK_BATCH	64
+
 /* Pressure halves in so long: what counts is about the last second. */
 #define MSVM_PRESSURE_TIME	(HZ / 2)
 
@@ -204,27 +207,50 @@ static int msvm_block_evict(struct msvm_block *block)
 	return err ?: msvm_block_gone(block) ? 0 : -EBUSY;
 }
 
-/* Next block to evict, off the list and with a reference; or NULL. */
-static struct msvm_block *msvm_clock_next(struct msvm_memory *memory)
+/*
+ * Go through part of the lists. Return: the block to evict, off its list and with a
+ * reference; NULL: there is none; -EAGAIN: none so far.
+ */
+static struct msvm_block *msvm_clock_scan(struct msvm_memory *memory, u64 *passes)
 {
+	unsigned int batch = MSVM_CLOCK_BATCH;
 	struct msvm_block *block;
 
 	lockdep_assert_held(&memory->lock);
 
-	while ((block = list_first_entry_or_null(&memory->blocks,
-						 struct msvm_block, link))) {
-		if (!block->referenced ||
+	while (batch--) {
+		block = list_first_entry_or_null(&memory->blocks,
+						 struct msvm_block, link);
+		if (!block)
+			return NULL;
+		if (!*passes || !block->referenced ||
 		    msvm_mutated(MSVM_MUTATE_NO_SECOND_CHANCE)) {
 			list_del_init(&block->link);
 			kref_get(&block->ref);
 			return block;
 		}
-		/* Each is passed over once at most, so this ends. */
+		--*passes;
 		block->referenced = false;
 		list_move_tail(&block->link, &memory->blocks);
 		atomic64_inc(&memory->second_chances);
 	}
-	return NULL;
+	return ERR_PTR(-EAGAIN);
+}
+
+/* Next block to evict, off the list and with a reference; or NULL. */
+static struct msvm_block *msvm_clock_next(struct msvm_memory *memory)
+{
+	/* Each is passed over once, however often it is used meanwhile. */
+	u64 passes = READ_ONCE(memory->nr_blocks);
+	struct msvm_block *block;
+
+	do {
+		spin_lock_irq(&memory->lock);
+		block = msvm_clock_scan(memory, &passes);
+		spin_unlock_irq(&memory->lock);
+	} while (IS_ERR(block));
+
+	return block;
 }
 
 /*
@@ -258,9 +284,7 @@ int msvm_memory_evict_one(struct msvm_memory *memory, size_t *size)
 	int err;
 
 	msvm_memory_reap(memory);
-	spin_lock_irq(&memory->lock);
 	block = msvm_clock_next(memory);
-	spin_unlock_irq(&memory->lock);
 	if (!block)
 		return -ENOENT;
 
