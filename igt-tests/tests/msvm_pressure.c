@@ -97,6 +97,30 @@ static void second_chance(struct vsvm_set *set)
 	munmap(cold, 8 * MIB);
 }
 
+/* So it does if it stays mapped all the while and no fault tells that it is used. */
+static void second_chance_mapped(struct vsvm_set *set)
+{
+	enum { STREAM = 8 };
+	char *hot = anon_aligned(SZ_2M, SZ_2M);
+	char *cold = anon_aligned(STREAM * SZ_2M, SZ_2M);
+	struct drm_vsvm_cmd cmds[2] = { vsvm_fill(hot, 1, SZ_2M) };
+	uint64_t moved;
+	int i;
+
+	vsvm_run(set, 0, cmds, 1);
+	moved = vram_info(set, 0).moved_in;
+	for (i = 0; i < STREAM; i++) {
+		cmds[0] = vsvm_add(hot, 8, 1, NULL);
+		cmds[1] = vsvm_fill(cold + i * SZ_2M, 2, SZ_2M);
+		vsvm_run(set, 0, cmds, 2);
+		vram_expect(set, hot, SZ_2M, where_gpu(set, 0));
+	}
+	igt_assert_eq_u64(vram_info(set, 0).moved_in - moved, STREAM * SZ_2M);
+	igt_assert_eq_u64(*(uint64_t *)hot, 0x0101010101010101 + STREAM);
+	munmap(hot, SZ_2M);
+	munmap(cold, STREAM * SZ_2M);
+}
+
 /* Another process's memory makes room, and its data is right all the same. */
 static void other_process(struct vsvm_set *set)
 {
@@ -225,6 +249,8 @@ igt_main
 	each_made("twice-peers", "likewise, with peers", MSVM_ONLY, PEERS, twice);
 	each_made("second-chance", "what is used stays", MSVM_ONLY, VRAM,
 		  second_chance);
+	each_made("second-chance-mapped", "likewise, without new mappings",
+		  MSVM_ONLY, VRAM, second_chance_mapped);
 	each_made("other-process", "another process's memory makes room",
 		  MSVM_ONLY, VRAM, other_process);
 	each_made("ping-pong-page", "all want one page", MSVM_ONLY, VRAM,

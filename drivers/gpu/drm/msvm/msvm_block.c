@@ -3,6 +3,7 @@
  * Blocks: pieces of device memory that pages live in; made for a migration, freed
  * when the last page is gone. When there is no room for one, others are evicted.
  */
+#include <linux/migrate.h>
 #include <linux/mm.h>
 #include <linux/moduleparam.h>
 #include <linux/pm_runtime.h>
@@ -54,6 +55,20 @@ void msvm_block_put(struct msvm_block *block)
 	kref_put(&block->ref, msvm_block_release);
 }
 
+/* Take a block off the list it may be on. Context: lock of its memory held. */
+void msvm_block_unlink(struct msvm_block *block)
+{
+	struct msvm_memory *memory = block->memory;
+
+	lockdep_assert_held(&memory->lock);
+
+	if (block->probation) {
+		WRITE_ONCE(block->probation, false);
+		memory->on_probation -= block->devmem.size;
+	}
+	list_del_init(&block->link);
+}
+
 /* Free the blocks whose pages are gone. Context: sleeps. */
 void msvm_memory_reap(struct msvm_memory *memory)
 {
@@ -67,7 +82,7 @@ void msvm_memory_reap(struct msvm_memory *memory)
 		memory->ops->free(memory->dev, block->offset,
 				  block->devmem.size);
 		spin_lock_irq(&memory->lock);
-		list_del_init(&block->link);
+		msvm_block_unlink(block);
 		block->freed = true;
 		memory->used -= block->devmem.size;
 		memory->nr_blocks--;
@@ -144,7 +159,8 @@ static int msvm_memory_room(struct msvm_memory *memory, size_t size,
 		/* All of it is being moved by others: wait for them a little. */
 		if (wait_event_killable_timeout(memory->wq,
 						!llist_empty(&memory->freed) ||
-						!list_empty_careful(&memory->blocks),
+						!list_empty_careful(&memory->blocks) ||
+						!list_empty_careful(&memory->probation),
 						MSVM_EVICT_WAIT) < 0)
 			return -EINTR;
 	}
@@ -212,6 +228,8 @@ struct msvm_block *msvm_block_alloc(struct drm_pagemap *dpagemap,
 				&msvm_devmem_ops, dpagemap, size, NULL);
 	/* The second reference. */
 	kref_get(&block->ref);
+	if (effort != MSVM_ROOM_ONLY)
+		msvm_memory_probe(memory, size);
 	return block;
 
 err_room:
@@ -282,9 +300,33 @@ void msvm_block_ready(struct msvm_block *block)
 }
 
 /*
- * A device maps a page. From the second time on this is a use that gives its block
- * a second chance; the first time is what the block was made for. @first: no
- * page of the mapping comes before. Context: notifier lock
+ * Take the pages of a block away from all devices and leave them where they are: by the
+ * first half of what a migration does, and the second for pages that found no place to
+ * go. The pages know who has them, at whatever address and in whatever process, and
+ * invalidations do the rest. Pages that are busy stay mapped. Context: as eviction; the
+ * caller has a reference to the pagemap.
+ */
+void msvm_block_unmap(struct msvm_block *block)
+{
+	struct msvm_pagemap *pagemap = to_msvm_pagemap(block->devmem.dpagemap);
+	unsigned long npages = block->devmem.size >> PAGE_SHIFT, *pfns;
+
+	/* A process must not end meanwhile, see msvm_mm_unmapping(). */
+	if (!mmget_not_zero(block->mm))
+		return;
+	pfns = msvm_alloc(kvcalloc(npages, 2 * sizeof(*pfns), GFP_KERNEL));
+	if (pfns) {
+		migrate_device_range(pfns, pagemap->first_pfn +
+				     PHYS_PFN(block->offset), npages);
+		migrate_device_finalize(pfns, pfns + npages, npages);
+		kvfree(pfns);
+	}
+	mmput_async(block->mm);
+}
+
+/*
+ * A device maps a page: a use that gives its block a second chance, if it is on
+ * probation. @first: no page of the mapping comes before. Context: notifier lock
  * held, the page known valid, and so its block there.
  *
  * Return: pages of the block if it was moved along with others, and this is the first
@@ -299,10 +341,10 @@ unsigned long msvm_block_touch(struct msvm_memory *memory, u64 offset, bool firs
 	if (!block || (!first && offset != block->offset))
 		return 0;
 	/* Hints: eviction reads them under its lock. */
-	if (READ_ONCE(block->mapped)) {
+	if (READ_ONCE(block->probation))
 		WRITE_ONCE(block->referenced, true);
+	if (READ_ONCE(block->mapped))
 		return 0;
-	}
 	WRITE_ONCE(block->mapped, true);
 	return READ_ONCE(block->prefetched) ? block->devmem.size >> PAGE_SHIFT : 0;
 }

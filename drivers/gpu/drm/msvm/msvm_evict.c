@@ -2,10 +2,11 @@
 /*
  * Eviction: takes blocks out of a device's memory, to make room or to empty it.
  *
- * Who goes first: blocks are on a list, and a block that was used since the list
- * was last gone through is passed over once (the clock algorithm). Used means
- * mapped by some device once more after it was mapped for the first time, so that
- * what is used once does not displace what is used again and again. Eviction works on
+ * Who goes first: blocks are on a list, the oldest first. A device leaves no trace of
+ * what it uses as long as it has it mapped. So when the memory is full the oldest blocks
+ * are put on probation: they are taken away from all devices, and stay where they are.
+ * One that a device maps again is in use and goes to the end of the list; one that none
+ * does is evicted (the clock algorithm, whose hand goes ahead). Eviction works on
  * physical pages and takes neither mmap_lock nor a lock of any address space, so
  * no process waits for another's. Only on the way to another device's memory,
  * which is tried first if the policy said so when the block was made, mmap_lock is
@@ -27,6 +28,12 @@
 
 /* How often to look whether the memory of an evicted block is free, a jiffy each. */
 #define MSVM_FREE_TRIES		10
+
+/* So much of the memory is on probation when it is full. */
+#define MSVM_PROBATION_SHARE	4
+
+/* Blocks put on probation for one that is made: the time until they are next counts. */
+#define MSVM_PROBATION_BATCH	2
 
 /* How many blocks to pass over with interrupts off. */
 #define MSVM_CLOCK_BATCH	64
@@ -207,6 +214,53 @@ static int msvm_block_evict(struct msvm_block *block)
 	return err ?: msvm_block_gone(block) ? 0 : -EBUSY;
 }
 
+/* The next block to put on probation, off its list and with a reference; or NULL. */
+static struct msvm_block *msvm_probation_next(struct msvm_memory *memory,
+					      size_t size)
+{
+	struct msvm_block *block = NULL;
+
+	spin_lock_irq(&memory->lock);
+	/* While there is room for one more nobody is disturbed. */
+	if (memory->used + size > memory->limit &&
+	    memory->on_probation < memory->limit / MSVM_PROBATION_SHARE)
+		block = list_first_entry_or_null(&memory->blocks,
+						 struct msvm_block, link);
+	if (block) {
+		list_del_init(&block->link);
+		kref_get(&block->ref);
+		WRITE_ONCE(block->referenced, false);
+		WRITE_ONCE(block->probation, true);
+		memory->on_probation += block->devmem.size;
+	}
+	spin_unlock_irq(&memory->lock);
+
+	return block;
+}
+
+/*
+ * There is a new block of this size: if the next one will have no room, find out who
+ * could go for it. Context: as msvm_memory_evict_one(), with a reference to the pagemap.
+ */
+void msvm_memory_probe(struct msvm_memory *memory, size_t size)
+{
+	struct msvm_block *block;
+	int i;
+
+	for (i = 0; i < MSVM_PROBATION_BATCH; i++) {
+		block = msvm_probation_next(memory, size);
+		if (!block)
+			return;
+		msvm_block_unmap(block);
+		spin_lock_irq(&memory->lock);
+		if (!msvm_block_gone(block) && !block->freed)
+			list_add_tail(&block->link, &memory->probation);
+		spin_unlock_irq(&memory->lock);
+		wake_up_all(&memory->wq);
+		msvm_block_put(block);
+	}
+}
+
 /*
  * Go through part of the lists. Return: the block to evict, off its list and with a
  * reference; NULL: there is none; -EAGAIN: none so far.
@@ -219,19 +273,25 @@ static struct msvm_block *msvm_clock_scan(struct msvm_memory *memory, u64 *passe
 	lockdep_assert_held(&memory->lock);
 
 	while (batch--) {
-		block = list_first_entry_or_null(&memory->blocks,
+		block = list_first_entry_or_null(&memory->probation,
 						 struct msvm_block, link);
+		/* All that are known are in use: the oldest one. */
+		if (!block)
+			block = list_first_entry_or_null(&memory->blocks,
+							 struct msvm_block,
+							 link);
 		if (!block)
 			return NULL;
-		if (!*passes || !block->referenced ||
+		if (!*passes || !block->probation ||
+		    !READ_ONCE(block->referenced) ||
 		    msvm_mutated(MSVM_MUTATE_NO_SECOND_CHANCE)) {
-			list_del_init(&block->link);
+			msvm_block_unlink(block);
 			kref_get(&block->ref);
 			return block;
 		}
 		--*passes;
-		block->referenced = false;
-		list_move_tail(&block->link, &memory->blocks);
+		msvm_block_unlink(block);
+		list_add_tail(&block->link, &memory->blocks);
 		atomic64_inc(&memory->second_chances);
 	}
 	return ERR_PTR(-EAGAIN);

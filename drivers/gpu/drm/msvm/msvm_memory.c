@@ -121,6 +121,7 @@ int drm_msvm_device_add_memory(struct drm_msvm_device *dev,
 	xa_init(&memory->by_page);
 	spin_lock_init(&memory->lock);
 	INIT_LIST_HEAD(&memory->blocks);
+	INIT_LIST_HEAD(&memory->probation);
 	init_llist_head(&memory->freed);
 	INIT_WORK(&memory->free_work, msvm_memory_free_work);
 	INIT_DELAYED_WORK(&memory->idle_work, msvm_memory_idle_work);

@@ -51,8 +51,12 @@ struct msvm_memory {
 	struct xarray by_page;
 	/** @lock: Protects what follows up to @dead; innermost. */
 	spinlock_t lock;
-	/** @blocks: Blocks that may be evicted, the next candidate first. */
+	/** @blocks: Blocks that may be evicted, the oldest first. */
 	struct list_head blocks;
+	/** @probation: Those of them that go before, if nobody uses them. */
+	struct list_head probation;
+	/** @on_probation: Bytes of the blocks in @probation. */
+	u64 on_probation;
 	/** @used: Bytes charged. */
 	u64 used;
 	/** @limit: Most that may be charged, the least of what all others allow. */
@@ -129,13 +133,15 @@ struct msvm_block {
 	atomic_t pieces;
 	/** @fill: Where the next migration's pages are in it, in bytes. */
 	size_t fill;
-	/** @link: Entry in &msvm_memory.blocks; its lock. */
+	/** @link: Entry in &msvm_memory.blocks or .probation; its lock. */
 	struct list_head link;
+	/** @probation: Counts as on probation; as @link, a hint without the lock. */
+	bool probation;
 	/** @freed: Its memory was given back; as @link. */
 	bool freed;
 	/** @mapped: Some device mapped it. */
 	bool mapped;
-	/** @referenced: Mapped again since eviction last looked at it. */
+	/** @referenced: Mapped since it was put on probation. */
 	bool referenced;
 	/** @prefetched: Its pages were moved along with others. */
 	bool prefetched;
@@ -218,11 +224,14 @@ struct msvm_block *msvm_block_alloc(struct drm_pagemap *dpagemap,
 int msvm_block_fill(struct msvm_block *block,
 		    const struct drm_pagemap_migrate_details *details);
 void msvm_block_ready(struct msvm_block *block);
+void msvm_block_unlink(struct msvm_block *block);
+void msvm_block_unmap(struct msvm_block *block);
 void msvm_block_put(struct msvm_block *block);
 unsigned long msvm_block_touch(struct msvm_memory *memory, u64 offset, bool first);
 void msvm_memory_reap(struct msvm_memory *memory);
 
 /* msvm_evict.c */
+void msvm_memory_probe(struct msvm_memory *memory, size_t size);
 int msvm_memory_evict_one(struct msvm_memory *memory, size_t *size);
 void msvm_memory_drain(struct msvm_memory *memory);
 void msvm_memory_idle_work(struct work_struct *work);
