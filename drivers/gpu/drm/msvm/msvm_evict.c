@@ -205,13 +205,22 @@ static int msvm_block_evict_to_ram(struct msvm_block *block)
 /* Evict one block. The caller took it off the list. */
 static int msvm_block_evict(struct msvm_block *block)
 {
-	int err;
+	struct drm_pagemap *dpagemap;
+	int err = 0;
 
-	if (msvm_block_gone(block) || msvm_block_evict_to_peer(block))
+	/* Once its last page is gone nothing else keeps the struct pages. */
+	dpagemap = msvm_pagemap_get_active(block->memory);
+	if (!dpagemap)
 		return 0;
-	err = msvm_block_evict_to_ram(block);
-	/* It may have looked at the pages of one migration only. */
-	return err ?: msvm_block_gone(block) ? 0 : -EBUSY;
+	if (!msvm_block_gone(block) && !msvm_block_evict_to_peer(block)) {
+		err = msvm_block_evict_to_ram(block);
+		/* It may have looked at the pages of one migration only. */
+		if (!err && !msvm_block_gone(block))
+			err = -EBUSY;
+	}
+	drm_pagemap_put(dpagemap);
+
+	return err;
 }
 
 /* The next block to put on probation, off its list and with a reference; or NULL. */
