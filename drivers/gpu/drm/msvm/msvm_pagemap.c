@@ -177,6 +177,7 @@ static const struct drm_pagemap_ops msvm_pagemap_ops = {
 static int msvm_pagemap_add_pages(struct msvm_pagemap *pagemap)
 {
 	struct dev_pagemap *pgmap = &pagemap->pagemap;
+	unsigned long lowest;
 	u64 size = pagemap->memory->size;
 	void *addr;
 	int err;
@@ -211,9 +212,12 @@ static int msvm_pagemap_add_pages(struct msvm_pagemap *pagemap)
 		return PTR_ERR(addr);
 	}
 
-	/* None of the pages is in use yet. */
-	if (pagemap->first_pfn < msvm_first_device_pfn)
-		WRITE_ONCE(msvm_first_device_pfn, pagemap->first_pfn);
+	/* None of the pages is in use yet. Others may be added at the same time. */
+	lowest = READ_ONCE(msvm_first_device_pfn);
+	while (pagemap->first_pfn < lowest)
+		if (try_cmpxchg(&msvm_first_device_pfn, &lowest,
+				pagemap->first_pfn))
+			break;
 	return 0;
 }
 
@@ -346,7 +350,7 @@ void msvm_pagemap_remove(struct msvm_memory *memory)
  */
 struct msvm_pagemap *msvm_pagemap_of_pfn(unsigned long pfn)
 {
-	/* Pairs with WRITE_ONCE() when memory is added. */
+	/* Pairs with try_cmpxchg() when pages are added. */
 	if (pfn < READ_ONCE(msvm_first_device_pfn))
 		return NULL;
 	return mtree_load(&msvm_pagemaps, pfn);
