@@ -101,7 +101,8 @@ int msvm_device_introduce(struct drm_msvm_device *dev,
 	spin_lock_irq(&memory->lock);
 	msvm_memory_update_limit(memory);
 	spin_unlock_irq(&memory->lock);
-	dev->memory = memory;
+	/* Pairs with smp_load_acquire() where the mutex is not held. */
+	smp_store_release(&dev->memory, memory);
 	return 0;
 }
 
@@ -332,13 +333,16 @@ struct drm_pagemap *msvm_device_next_pagemap(unsigned long *index)
 {
 	struct drm_pagemap *dpagemap = NULL;
 	struct drm_msvm_device *dev;
+	struct msvm_memory *memory;
 
 	/* A device is taken out under this lock before its memory is. */
 	xa_lock(&msvm_devices);
 	while (!dpagemap && (dev = xa_find(&msvm_devices, index, ULONG_MAX,
 					   XA_PRESENT))) {
-		if (dev->memory)
-			dpagemap = msvm_pagemap_get_active(dev->memory);
+		/* Pairs with smp_store_release() when memory is added. */
+		memory = smp_load_acquire(&dev->memory);
+		if (memory)
+			dpagemap = msvm_pagemap_get_active(memory);
 		++*index;
 	}
 	xa_unlock(&msvm_devices);
