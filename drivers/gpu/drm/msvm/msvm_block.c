@@ -81,13 +81,14 @@ void msvm_memory_reap(struct msvm_memory *memory)
 		xa_erase(&memory->by_page, block->offset >> PAGE_SHIFT);
 		memory->ops->free(memory->dev, block->offset,
 				  block->devmem.size);
+		/* Once it is not counted any more the device may go. */
+		pm_runtime_put(memory->drm->dev);
 		spin_lock_irq(&memory->lock);
 		msvm_block_unlink(block);
 		block->freed = true;
 		memory->used -= block->devmem.size;
 		memory->nr_blocks--;
 		spin_unlock_irq(&memory->lock);
-		pm_runtime_put(memory->drm->dev);
 		msvm_block_put(block);
 	}
 	wake_up_all(&memory->wq);
