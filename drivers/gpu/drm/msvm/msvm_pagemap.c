@@ -286,15 +286,15 @@ static struct drm_pagemap *msvm_pagemap_revive(struct msvm_memory *memory,
 
 /*
  * Get the pagemap of a device's memory, or make it. Context: sleeps. Return: the
- * pagemap with a reference; -EINTR, -ENOMEM, or -ERANGE: no physical addresses
- * are free.
+ * pagemap with a reference; -EINTR: the calling task is being killed; -ENOMEM, or
+ * -ERANGE: no physical addresses are free.
  */
 struct drm_pagemap *msvm_pagemap_get(struct msvm_memory *memory)
 {
 	struct msvm_pagemap *pagemap;
 	struct drm_pagemap *base;
 
-	if (mutex_lock_interruptible(&memory->pagemap_lock))
+	if (mutex_lock_killable(&memory->pagemap_lock))
 		return ERR_PTR(-EINTR);
 	pagemap = memory->pagemap;
 	if (pagemap) {
