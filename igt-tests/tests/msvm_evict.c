@@ -328,6 +328,40 @@ static void to_peers(struct vsvm_set *set)
 	file_write(EVICT_TO, "system");
 }
 
+/*
+ * What goes there is what is evicted, and not what is by now at the addresses that it
+ * was at when it was moved to the GPU.
+ */
+static void to_peers_moved(struct vsvm_set *set)
+{
+	char *p = anon_aligned(2 * SZ_2M, SZ_2M), *q = p + SZ_2M;
+	char *other = anon_aligned(SIZE, SZ_2M);
+	int i;
+
+	igt_require_f(set->n > 1 && gpus_can_peer(),
+		      "no GPU reaches another's memory\n");
+	igt_assert(file_write(EVICT_TO, "peer"));
+	fill(set, 0, p, 1, SZ_2M);
+	vram_expect(set, p, SZ_2M, where_gpu(set, 0));
+	igt_assert(mremap(p, SZ_2M, SZ_2M, MREMAP_MAYMOVE | MREMAP_FIXED,
+			  q) == q);
+	igt_assert(mmap(p, SZ_2M, PROT_READ | PROT_WRITE, MAP_PRIVATE |
+			MAP_ANONYMOUS | MAP_FIXED, -1, 0) == p);
+	memset(p, 2, SZ_2M);
+	for (i = 0; i < 4; i++)
+		fill(set, 0, other + i * SZ_2M, 3 + i, SZ_2M);
+	file_write(EVICT_TO, "system");
+	igt_assert_eq(vram_count(set, q, SZ_2M, where_gpu(set, 0)), 0);
+	vram_expect(set, p, SZ_2M, WHERE_SYSTEM);
+	expect_bytes(p, SZ_2M, 2);
+	expect_bytes(q, SZ_2M, 1);
+	for (i = 0; i < 4; i++)
+		expect_bytes(other + i * SZ_2M, SZ_2M, 3 + i);
+	munmap(other, SIZE);
+	munmap(p, 2 * SZ_2M);
+	vram_expect_empty(set);
+}
+
 /* A process of its own that works in 3/2 of what all GPUs have. */
 static void work(struct vsvm_set *set, int seed)
 {
@@ -438,6 +472,8 @@ igt_main
 		  against_drop);
 	each_made("to-peers", "to other GPUs that are full, too", MSVM_ONLY,
 		  PEERS, to_peers);
+	each_made("to-peers-moved", "to another GPU, after mremap()", MSVM_ONLY,
+		  PEERS, to_peers_moved);
 	each_made("processes", "several processes want it all", MSVM_ONLY, VRAM,
 		  processes);
 	each_made("processes-none", "likewise, without DMA addresses", MSVM_ONLY,

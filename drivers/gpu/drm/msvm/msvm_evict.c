@@ -12,7 +12,9 @@
  * which is tried first if the policy said so when the block was made, mmap_lock is
  * needed, and not waited for.
  */
+#include <linux/hmm.h>
 #include <linux/mm.h>
+#include <linux/mmu_notifier.h>
 #include <linux/sched/mm.h>
 
 #include <drm/drm_device.h>
@@ -88,6 +90,42 @@ static bool msvm_memory_has_room(struct msvm_memory *memory, size_t size)
 	return room;
 }
 
+/*
+ * Are the pages at the addresses that a block was made for its own, all of them? The
+ * process may have moved them elsewhere, or have other memory there by now. Context:
+ * mmap_lock held for reading; sleeps.
+ */
+static bool msvm_block_in_place(struct msvm_block *block)
+{
+	struct msvm_pagemap *pagemap = to_msvm_pagemap(block->devmem.dpagemap);
+	unsigned long pfn = pagemap->first_pfn + PHYS_PFN(block->offset);
+	unsigned long npages = block->devmem.size >> PAGE_SHIFT, i;
+	/*
+	 * Only says which process. To insert it could take mmap_lock for writing, and
+	 * an answer that is old when it comes will do.
+	 */
+	struct mmu_interval_notifier notifier = { .mm = block->mm };
+	struct hmm_range hmm = {
+		.notifier = &notifier,
+		.start = block->start,
+		.end = block->start + block->devmem.size,
+		.dev_private_owner = msvm_owner(),
+	};
+	bool same;
+
+	mmap_assert_locked(block->mm);
+
+	hmm.hmm_pfns = msvm_alloc(kvcalloc(npages, sizeof(*hmm.hmm_pfns),
+					   GFP_KERNEL));
+	same = hmm.hmm_pfns && !hmm_range_fault(&hmm);
+	for (i = 0; same && i < npages; i++)
+		same = (hmm.hmm_pfns[i] & HMM_PFN_VALID) &&
+		       (hmm.hmm_pfns[i] & ~HMM_PFN_FLAGS) == pfn + i;
+	kvfree(hmm.hmm_pfns);
+
+	return same;
+}
+
 /* Move a block's pages to another device's memory. */
 static int msvm_block_move(struct msvm_block *block,
 			   struct drm_pagemap *dpagemap)
@@ -114,7 +152,12 @@ static int msvm_block_move(struct msvm_block *block,
 		err = -EBUSY;
 		goto out_put;
 	}
-	err = msvm_block_fill(to, &details);
+	if (msvm_block_in_place(block)) {
+		err = msvm_block_fill(to, &details);
+	} else {
+		to->devmem.ops->devmem_release(&to->devmem);
+		err = -EBUSY;
+	}
 	mmap_read_unlock(mm);
 	msvm_block_ready(to);
 out_put:
