@@ -98,7 +98,10 @@ static int msvm_copier_add(struct msvm_copier *copier, struct msvm_memory *memor
  * dropped. Eviction may get in between and take such a page for one in use;
  * drm_pagemap marks those that went to system memory, and only those. The copy would
  * belong to nobody, not even to a memory cgroup, and the kernel spins for ever on
- * such a page. Taking over the charge is what a move does last under the lock.
+ * such a page: what folio_lruvec_lock() takes is that of no cgroup. Taking over the
+ * charge is what a move does last under the lock. With memory cgroups disabled there is
+ * one such lock a node and no mark is needed: the copy is mapped nowhere, and is freed
+ * when the mover drops the only reference to it.
  */
 static bool msvm_copy_retired(struct page *page)
 {
