@@ -5,6 +5,7 @@
  * and everybody gets on.
  */
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -161,6 +162,101 @@ static void other_process(struct vsvm_set *set)
 	munmap(p, 4 * MIB);
 }
 
+/* A process that does nothing but displace its own memory from the first GPU. */
+static pid_t storm_pid;
+
+static void storm_start(struct vsvm_set *set, volatile uint64_t *rounds)
+{
+	struct vsvm_set own = { .n = 1, .fd = { set->fd[0] } };
+	struct drm_vsvm_cmd cmd;
+	char *p;
+
+	storm_pid = fork();
+	igt_assert(storm_pid >= 0);
+	if (storm_pid)
+		return;
+	child_asserts_exit();
+	own.vm[0] = vsvm_vm_create(own.fd[0], DRM_VSVM_VM_LAYOUT_MSVM);
+	p = anon_aligned(8 * MIB, SZ_2M);
+	for (;;) {
+		cmd = vsvm_fill(p, 1 + *rounds % 50, 8 * MIB);
+		vsvm_run(&own, 0, &cmd, 1);
+		++*rounds;
+	}
+}
+
+static void storm_stop(void)
+{
+	if (storm_pid > 0) {
+		kill(storm_pid, SIGKILL);
+		waitpid(storm_pid, NULL, 0);
+	}
+	storm_pid = 0;
+}
+
+static void storm_gets_on(volatile uint64_t *rounds, uint64_t by)
+{
+	uint64_t until = *rounds + by;
+	int64_t deadline = vsvm_deadline(60);
+
+	while (*rounds < until) {
+		igt_assert_f(vsvm_now() < deadline, "%llu rounds\n",
+			     (unsigned long long)*rounds);
+		usleep(1000);
+	}
+}
+
+/*
+ * While one process's eviction does not get on, as a GPU does not answer, another's
+ * faults on that GPU do, and so do its moves to another one.
+ */
+static void storm_beside(struct vsvm_set *set)
+{
+	enum { FAULTS = 8 };
+	volatile uint64_t *rounds = mmap(NULL, SZ_4K, PROT_READ | PROT_WRITE,
+					 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	char *shared = mmap(NULL, FAULTS * SZ_2M, PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	char *own = anon_aligned(SZ_2M, SZ_2M);
+	uint64_t faults = vsvm_stats(set->fd[0], set->vm[0]).faults;
+	int64_t deadline = vsvm_deadline(60);
+	struct drm_vsvm_cmd cmd;
+	int i;
+
+	igt_assert(rounds != MAP_FAILED && shared != MAP_FAILED);
+	storm_start(set, rounds);
+	storm_gets_on(rounds, 1);
+	gpu_debugfs_write(set->fd[0], "hold_flush", 1);
+	while (!gpu_counter(set->fd[0], "held"))
+		igt_assert_f(vsvm_now() < deadline, "no eviction is held\n");
+	for (i = 0; i < FAULTS; i++) {
+		uint64_t job;
+
+		/* The first engine has the other's job. */
+		cmd = vsvm_store(shared + i * SZ_2M, 8, 1 + i);
+		job = vsvm_submit(set->fd[0], set->vm[0], 1, &cmd, 1);
+		igt_assert_eq(vsvm_wait(set->fd[0], set->vm[0], job).status, 0);
+	}
+	if (set->n > 1) {
+		cmd = vsvm_fill(own, 7, SZ_2M);
+		vsvm_run(set, 1, &cmd, 1);
+	}
+	igt_assert(gpu_counter(set->fd[0], "held") > 0);
+	gpu_debugfs_write(set->fd[0], "hold_flush", 0);
+	igt_assert(vsvm_stats(set->fd[0], set->vm[0]).faults - faults >= FAULTS);
+	for (i = 0; i < FAULTS; i++)
+		igt_assert_eq_u64(*(uint64_t *)(shared + i * SZ_2M), 1 + i);
+	if (set->n > 1)
+		vram_expect(set, own, SZ_2M, where_gpu(set, 1));
+	/* It was not cut off. */
+	storm_gets_on(rounds, 2);
+	storm_stop();
+	munmap(own, SZ_2M);
+	munmap(shared, FAULTS * SZ_2M);
+	munmap((void *)rounds, SZ_4K);
+	vram_expect_empty(set);
+}
+
 /* Parties of a race for one piece of memory. */
 static struct {
 	volatile uint64_t *counter;
@@ -253,6 +349,8 @@ igt_main
 		  MSVM_ONLY, VRAM, second_chance_mapped);
 	each_made("other-process", "another process's memory makes room",
 		  MSVM_ONLY, VRAM, other_process);
+	each_made("storm-beside", "one process's eviction, another's faults",
+		  MSVM_ONLY, VRAM, storm_beside);
 	each_made("ping-pong-page", "all want one page", MSVM_ONLY, VRAM,
 		  ping_pong_page);
 	each_made("ping-pong-2m", "all want 2 MiB", MSVM_ONLY, VRAM,
@@ -265,4 +363,8 @@ igt_main
 		  ping_pong_2m_follow);
 	each_made("ping-pong-system", "in system memory", MSVM_ONLY, VRAM,
 		  ping_pong_system);
+
+	igt_fixture {
+		storm_stop();
+	}
 }

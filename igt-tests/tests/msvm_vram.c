@@ -53,6 +53,33 @@ static void from_nothing(struct vsvm_set *set)
 	vram_expect_empty(set);
 }
 
+/* A huge page of hugetlbfs is not moved, and all use it where it is. */
+static void hugetlb(struct vsvm_set *set)
+{
+	int gpu;
+	char *p;
+
+	file_write("/proc/sys/vm/nr_hugepages", "2");
+	p = mmap(NULL, LEN, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+	igt_require_f(p != MAP_FAILED, "no huge page to be had\n");
+	pattern_fill(p, LEN, 1);
+	vsvm_gpu_check(set, 0, p, LEN, 1);
+	vram_expect(set, p, LEN, WHERE_SYSTEM);
+	igt_assert_eq(vram_try_migrate(set, 0, p, LEN, 0), -EOPNOTSUPP);
+	igt_assert_eq(vram_try_migrate(set, 0, p, LEN, TO_SYSTEM), 0);
+	vram_expect(set, p, LEN, WHERE_SYSTEM);
+	for (gpu = 0; gpu < set->n; gpu++) {
+		vsvm_gpu_write(set, gpu, p, LEN, 2 + gpu);
+		pattern_check(p, LEN, 2 + gpu);
+	}
+	mm_all_agree(set, p, LEN, 1 + set->n);
+	vram_expect(set, p, LEN, WHERE_SYSTEM);
+	vram_expect_empty(set);
+	munmap(p, LEN);
+	file_write("/proc/sys/vm/nr_hugepages", "0");
+}
+
 igt_main
 {
 	each_made("first-touch", "memory goes to the GPU that touches it first",
@@ -61,4 +88,6 @@ igt_main
 		  MSVM_ONLY, PEERS, first_touch);
 	each_made("from-nothing", "memory comes into being in a GPU",
 		  MSVM_ONLY, VRAM, from_nothing);
+	each_made("hugetlb", "hugetlb pages stay in system memory", MSVM_ONLY,
+		  VRAM, hugetlb);
 }
