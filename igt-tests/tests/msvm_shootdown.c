@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -14,6 +15,7 @@
 
 #include "../lib/each.h"
 #include "../lib/gpus.h"
+#include "../lib/mm.h"
 
 /* As drm_msvm's shards. */
 #define WINDOW (512UL << 20)
@@ -292,6 +294,46 @@ static void test_no_answer(struct vsvm_set *set)
 	munmap(p, SZ_2M);
 }
 
+static long unanswered(int fd)
+{
+	char path[96];
+
+	snprintf(path, sizeof(path), "/sys/kernel/debug/dri/%d/fail_zap_wait",
+		 gpu_minor(fd));
+	return file_number(path);
+}
+
+/* It is not asked again, and nobody waits for it again, whatever it had mapped. */
+static void test_no_answer_once(struct vsvm_set *set)
+{
+	const int ranges = 40, tries = 1000;
+	char *p = anon_aligned(ranges * SZ_2M, SZ_2M);
+	int dead = set->n / 2, i, k;
+	uint64_t zaps;
+
+	madvise(p, ranges * SZ_2M, MADV_NOHUGEPAGE);
+	for (k = 0; k < ranges; k++)
+		map_all(set, p + k * SZ_2M);
+	gpu_debugfs_write(set->fd[dead], "fail_zap_wait", tries);
+	igt_assert(!madvise(p, SZ_4K, MADV_DONTNEED));
+	igt_assert_eq(unanswered(set->fd[dead]), tries - 1);
+	zaps = gpu_counter(set->fd[dead], "zaps");
+	for (k = 1; k < ranges / 2; k++)
+		igt_assert(!madvise(p + k * SZ_2M, SZ_4K, MADV_DONTNEED));
+	for (i = 0; i < set->n; i++) {
+		if (i != dead)
+			igt_assert_eq_u64(vsvm_gpu_load(set, i, p + SZ_2M), 0);
+	}
+	/* What is left goes with the VM. */
+	igt_assert_eq(vsvm_vm_destroy(set->fd[dead], set->vm[dead]), 0);
+	igt_assert_eq_u64(gpu_counter(set->fd[dead], "zaps"), zaps);
+	igt_assert_eq(unanswered(set->fd[dead]), tries - 1);
+	gpu_debugfs_write(set->fd[dead], "fail_zap_wait", 0);
+	set->vm[dead] = vsvm_vm_create(set->fd[dead], set->layout);
+	igt_assert_eq_u64(vsvm_gpu_load(set, dead, p + SZ_2M), 0);
+	munmap(p, ranges * SZ_2M);
+}
+
 /*
  * N shoot-downs of 20 ms each: printed, since time proves nothing; that they
  * run side by side is what all-before-wait proves.
@@ -327,6 +369,8 @@ igt_main
 		  NO_ATTRS, test_leave_waits_once);
 	each_made("no-answer", "a GPU that does not answer", MSVM_AND_1TO1,
 		  NO_ATTRS, test_no_answer);
+	each_made("no-answer-once", "it is waited for once", MSVM_ONLY, NO_ATTRS,
+		  test_no_answer_once);
 	each_made("slow-flushes", "slow shoot-downs side by side", MSVM_AND_1TO1,
 		  ATTR("tlb_flush_us=20000"), test_slow_flushes);
 }

@@ -164,6 +164,9 @@ struct drm_msvm_ops {
 	 * After it returned the device reaches none of the member's memory,
 	 * now or later.  The driver reports the device as wedged.
 	 *
+	 * Invalidations that start later call neither @zap, @zap_wait nor
+	 * @quiesce of the member.
+	 *
 	 * Context: As for @zap.  Can be called more than once.
 	 */
 	void (*cut_off)(struct drm_msvm_member *member);
@@ -263,7 +266,9 @@ struct drm_msvm_member {
 	s8 stream_run;
 	u8 slot;
 	bool leaving;
+	/* It did not answer; and &drm_msvm_ops.cut_off returned. */
 	bool wedged;
+	bool cut_off;
 };
 
 /**

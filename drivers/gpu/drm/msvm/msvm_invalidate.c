@@ -36,6 +36,14 @@ static void msvm_range_zap(struct drm_msvm_range *range, unsigned int slot,
 
 	lockdep_assert_held_write(&range->base.gpusvm->notifier_lock);
 
+	/*
+	 * It reaches nothing any more, and each wait would take its full time. Pairs
+	 * with smp_store_release() in msvm_zap_wait().
+	 */
+	if (smp_load_acquire(&member->cut_off)) {
+		clear_bit(slot, range->bound);
+		return;
+	}
 	/* A device without page faults must not come upon what is cleared. */
 	if (range->is_userptr)
 		msvm_userptr_quiesce(range, slot);
@@ -81,6 +89,8 @@ void msvm_zap_wait(struct drm_msvm_member *member, u64 ticket)
 			member->msvm->id);
 	}
 	member->dev->ops->cut_off(member);
+	/* Only now: who sees it unmaps without asking the device. */
+	smp_store_release(&member->cut_off, true);
 }
 
 static void msvm_flush_wait(struct drm_msvm *msvm, struct msvm_flush *flush)

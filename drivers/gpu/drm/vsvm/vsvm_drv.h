@@ -400,7 +400,7 @@ struct vsvm_vm {
 	atomic64_t ticket;
 	/** @flush_lock: Protects @flushed and @flush_end. */
 	spinlock_t flush_lock;
-	/** @flushed: Shoot-downs known complete. */
+	/** @flushed: Shoot-downs known complete; U64_MAX: all, it was cut off. */
 	u64 flushed;
 	/** @flush_end: When the newest shoot-down completes. */
 	ktime_t flush_end;

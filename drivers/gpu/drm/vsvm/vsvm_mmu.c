@@ -347,14 +347,17 @@ static bool vsvm_tlb_fails(struct vsvm_gpu *gpu)
  * Be as slow as a test asked for, but not for ever: hardware that does not
  * answer must be found out. Return: false if it was too long.
  */
-static bool vsvm_tlb_held(struct vsvm_gpu *gpu)
+static bool vsvm_tlb_held(struct vsvm_vm *vm)
 {
+	struct vsvm_gpu *gpu = vm->gpu;
 	long left;
 
 	if (!READ_ONCE(gpu->hold_flush))
 		return true;
 	atomic_inc(&gpu->held);
-	left = wait_event_timeout(gpu->hold_wq, !READ_ONCE(gpu->hold_flush),
+	/* Pairs with WRITE_ONCE() when it is cut off because of another one. */
+	left = wait_event_timeout(gpu->hold_wq, !READ_ONCE(gpu->hold_flush) ||
+				  READ_ONCE(vm->flushed) == U64_MAX,
 				  VSVM_HOLD_TIMEOUT);
 	atomic_dec(&gpu->held);
 	return left;
@@ -380,7 +383,7 @@ int vsvm_tlb_wait(struct vsvm_vm *vm, u64 ticket)
 	spin_unlock(&vm->flush_lock);
 	if (done)
 		return 0;
-	if (!vsvm_tlb_held(vm->gpu))
+	if (!vsvm_tlb_held(vm))
 		return -ETIMEDOUT;
 
 	while (ktime_before(ktime_get(), end)) {
@@ -390,7 +393,7 @@ int vsvm_tlb_wait(struct vsvm_vm *vm, u64 ticket)
 	vsvm_tlb_flush(vm);
 
 	spin_lock(&vm->flush_lock);
-	vm->flushed = max(vm->flushed, ticket);
+	WRITE_ONCE(vm->flushed, max(vm->flushed, ticket));
 	spin_unlock(&vm->flush_lock);
 
 	return 0;
@@ -431,6 +434,11 @@ void vsvm_mmu_cut_off(struct vsvm_vm *vm)
 	WRITE_ONCE(vm->cut_off, true);
 	WRITE_ONCE(vm->root, NULL);
 	vsvm_tlb_flush(vm);
+	/* Nothing is left to shoot down: pairs with READ_ONCE() of who waits. */
+	spin_lock(&vm->flush_lock);
+	WRITE_ONCE(vm->flushed, U64_MAX);
+	spin_unlock(&vm->flush_lock);
+	wake_up_all(&vm->gpu->hold_wq);
 	wake_up_all(&vm->jobs_wq);
 	/* An event needs memory, and we may be called to free some. */
 	queue_work(system_dfl_wq, &vm->gpu->wedged_work);
