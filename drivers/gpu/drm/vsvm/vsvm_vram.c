@@ -240,7 +240,7 @@ void *vsvm_vram_to_virt(struct vsvm_gpu *gpu, u64 offset)
 						      NULL;
 }
 
-/* Memory in the BAR of some GPU, by its physical address. */
+/* Memory in the BAR of some GPU, by its physical address. RCU read section. */
 static void *vsvm_bar_to_virt(phys_addr_t phys)
 {
 	struct vsvm_gpu *gpu;
@@ -255,7 +255,8 @@ static void *vsvm_bar_to_virt(phys_addr_t phys)
 
 /*
  * Memory behind an address on the bus, likewise. Context: RCU read section, TLB
- * lock, or a copy under way: what keeps the other GPU.
+ * lock, or a copy under way: what keeps the other GPU. Those that are only looked at
+ * on the way, to see whose the address is, are kept by RCU alone.
  */
 void *vsvm_bus_to_virt(struct vsvm_gpu *gpu, u64 addr)
 {
@@ -263,6 +264,8 @@ void *vsvm_bus_to_virt(struct vsvm_gpu *gpu, u64 addr)
 	unsigned long index = addr >> VSVM_BUS_SHIFT;
 	struct vsvm_gpu *other;
 	phys_addr_t phys;
+
+	guard(rcu)();
 
 	if (gpu->bar.size) {
 		if (vsvm_pci_to_phys(gpu, addr, &phys))
