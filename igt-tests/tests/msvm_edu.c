@@ -51,6 +51,16 @@ static void edu_by_hand(const char *verb, uint64_t addr, uint64_t value)
 	igt_assert_f(file_write(path, text), "%s: %s\n", text, strerror(errno));
 }
 
+/* Its next transfer is taken for one that does not end. */
+static void edu_hang(void)
+{
+	char path[96];
+
+	snprintf(path, sizeof(path), "/sys/kernel/debug/dri/%d/edu",
+		 gpu_minor(set.fd[0]));
+	igt_assert(file_write(path, "hang"));
+}
+
 static bool pci_is_edu(const char *name)
 {
 	char path[320], id[16];
@@ -285,6 +295,29 @@ static void take_migrate(char *p)
 
 /*
  * Alive by hand first, so that dead afterwards means something; the same frames stay
+/*
+ * A function whose transfer does not end is off the bus, and its jobs fail; what it had
+ * mapped can go. Bound anew it works again.
+ */
+static void dead(void)
+{
+	char *p = anon_aligned(2 * SZ_4K, SZ_2M);
+	struct drm_vsvm_cmd cmd = vsvm_copy(p + SZ_4K, p, 64);
+
+	pattern_fill(p, SZ_4K, 1);
+	edu_copy(p + SZ_4K, p, SZ_4K);
+	pattern_check(p + SZ_4K, SZ_4K, 1);
+	edu_hang();
+	pattern_fill(p, SZ_4K, 2);
+	igt_assert_eq(vsvm_try(&set, 0, &cmd, 1).status, -EIO);
+	igt_assert_eq(vsvm_try(&set, 0, &cmd, 1).status, -EIO);
+	munmap(p, 2 * SZ_4K);
+	cleanup();
+
+	setup(0);
+	transfers();
+}
+
  * with the process by another mapping, so that a write that went through shows.
  */
 static void dead_after(void (*take)(char *p), bool shared)
@@ -362,6 +395,12 @@ igt_main
 	}
 	igt_fixture {
 		if (function[0])
+	igt_describe("a transfer does not end");
+	igt_subtest("dead") {
+		setup(0);
+		dead();
+		cleanup();
+	}
 			edu_unbind();
 	}
 }

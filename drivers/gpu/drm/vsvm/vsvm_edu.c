@@ -15,6 +15,7 @@
 #include <linux/module.h>
 #include <linux/pci.h>
 #include <linux/seq_file.h>
+#include <linux/string.h>
 
 #include <drm/drm_device.h>
 #include <drm/drm_drv.h>
@@ -48,9 +49,12 @@
  * @regs: BAR 0.
  * @lock: One transfer, or series of them, at a time. Never taken in a notifier, and
  *	outside of an engine's tlb_lock.
- * @busy: A transfer is under way. Set under @lock, and for an engine's transfer
+ * @started: Transfers started. Raised under @lock, and for an engine's transfer
  *	also under its tlb_lock: who takes that one later sees it.
- * @wq: Woken when it is over.
+ * @ended: Transfers that are over; @lock.
+ * @dead: One did not end: the function was taken off the bus; @lock.
+ * @hang: The next one is to be taken for one that does not end (debugfs); @lock.
+ * @wq: Woken when a transfer is over.
  * @page: A page for transfers by hand; @lock.
  * @page_dma: Its address.
  * @last_read: DMA address of the last piece that an engine read.
@@ -62,7 +66,10 @@ struct vsvm_edu {
 	void __iomem *regs;
 	/* One transfer, or a series of them, at a time. */
 	struct mutex lock;
-	bool busy;
+	u64 started;
+	u64 ended;
+	bool dead;
+	bool hang;
 	wait_queue_head_t wq;
 	u64 *page;
 	dma_addr_t page_dma;
@@ -71,13 +78,18 @@ struct vsvm_edu {
 	u64 value;
 };
 
-/* Start a transfer between memory and the start of the buffer. Any context. */
+/*
+ * Start a transfer between memory and the start of the buffer, unless the function is
+ * dead. Any context.
+ */
 static void edu_start(struct vsvm_edu *edu, u64 addr, size_t len, bool write)
 {
 	lockdep_assert_held(&edu->lock);
 
+	if (edu->dead)
+		return;
 	/* Pairs with READ_ONCE() in vsvm_edu_drain(). */
-	WRITE_ONCE(edu->busy, true);
+	WRITE_ONCE(edu->started, edu->started + 1);
 	writeq(write ? EDU_BUFFER : addr, edu->regs + EDU_DMA_FROM);
 	writeq(write ? addr : EDU_BUFFER, edu->regs + EDU_DMA_TO);
 	writeq(len, edu->regs + EDU_DMA_COUNT);
@@ -85,7 +97,11 @@ static void edu_start(struct vsvm_edu *edu, u64 addr, size_t len, bool write)
 	       edu->regs + EDU_DMA_COMMAND);
 }
 
-/* Wait until it is over. Context: sleeps. Return: 0 or -ETIMEDOUT. */
+/*
+ * Wait until it is over, if one is under way. A function whose transfer does not end is
+ * taken off the bus before anybody may believe that it is over, and stays so.
+ * Context: sleeps. Return: 0; -ETIMEDOUT; -EIO: it was dead before.
+ */
 static int edu_finish(struct vsvm_edu *edu)
 {
 	u64 command;
@@ -93,12 +109,22 @@ static int edu_finish(struct vsvm_edu *edu)
 
 	lockdep_assert_held(&edu->lock);
 
+	if (edu->started == edu->ended)
+		return edu->dead ? -EIO : 0;
 	err = readq_poll_timeout(edu->regs + EDU_DMA_COMMAND, command,
 				 !(command & EDU_DMA_START), EDU_POLL_US,
 				 EDU_TIMEOUT_US);
-	if (err)
+	if (edu->hang)
+		err = -ETIMEDOUT;
+	if (err) {
 		pci_err(edu->pdev, "vsvm: a DMA transfer does not end\n");
-	WRITE_ONCE(edu->busy, false);
+		edu->dead = true;
+		pci_clear_master(edu->pdev);
+		/* What it wrote before has arrived when a read comes back. */
+		readq(edu->regs + EDU_DMA_COMMAND);
+	}
+	/* Pairs with READ_ONCE() in vsvm_edu_drain(). */
+	WRITE_ONCE(edu->ended, edu->started);
 	wake_up_all(&edu->wq);
 	return err;
 }
@@ -124,23 +150,25 @@ void vsvm_edu_start(struct vsvm_edu *edu, u64 addr, size_t len, bool write)
 
 /*
  * Let go of it, when what was started is over. Context: sleeps. Return: 0, or
- * -EIO: it does not end.
+ * -EIO: it does not end, or the function is dead.
  */
 int vsvm_edu_release(struct vsvm_edu *edu)
 {
-	int err = READ_ONCE(edu->busy) ? edu_finish(edu) : 0;
+	int err = edu_finish(edu);
 
 	mutex_unlock(&edu->lock);
 	return err ? -EIO : 0;
 }
 
 /*
- * Wait until no transfer is under way that was started before. Context: sleeps; in
- * notifiers, with no tlb_lock held.
+ * Wait until no transfer is under way that was started before, however many follow.
+ * Context: sleeps; in notifiers, with no tlb_lock held.
  */
 void vsvm_edu_drain(struct vsvm_edu *edu)
 {
-	wait_event(edu->wq, !READ_ONCE(edu->busy));
+	u64 started = READ_ONCE(edu->started);
+
+	wait_event(edu->wq, READ_ONCE(edu->ended) >= started);
 }
 
 static int edu_transfer(struct vsvm_edu *edu, u64 addr, bool write)
@@ -192,7 +220,7 @@ static int edu_write_by_hand(struct vsvm_edu *edu, u64 addr, u64 value)
 	return err ?: edu_transfer(edu, addr, true);
 }
 
-/* "read ADDRESS" or "write ADDRESS VALUE" */
+/* "read ADDRESS", "write ADDRESS VALUE", or "hang" */
 static ssize_t edu_write(struct file *file, const char __user *ubuf,
 			 size_t count, loff_t *ppos)
 {
@@ -200,7 +228,7 @@ static ssize_t edu_write(struct file *file, const char __user *ubuf,
 	struct vsvm_edu *edu = ((struct vsvm_gpu *)m->private)->config.edu;
 	u64 addr, value;
 	char text[64];
-	int err;
+	int err = 0;
 
 	if (count >= sizeof(text))
 		return -EINVAL;
@@ -214,6 +242,8 @@ static ssize_t edu_write(struct file *file, const char __user *ubuf,
 		err = edu_write_by_hand(edu, addr, value);
 	else if (sscanf(text, "read %llx", &addr) == 1)
 		err = edu_read_by_hand(edu, addr);
+	else if (sysfs_streq(text, "hang"))
+		edu->hang = true;
 	else
 		err = -EINVAL;
 	return err ?: count;
