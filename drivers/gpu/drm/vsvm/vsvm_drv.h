@@ -7,8 +7,8 @@
  * Lock order, from the outside in:
  *   VM's kill_lock -> VM's exec_lock, GPU's vms_lock, locks of the layout (see
  *   drm_msvm, or &struct vsvm_gpusvm) -> VM's flush_lock, engine's tlb_lock.
- * VM's jobs_lock and lock of binds and engine's fifo_lock are innermost. The oracle's
- * lock is outside of tlb_lock.
+ * VM's jobs_lock and lock of binds, engine's fifo_lock and the lock of a GPU's users are
+ * innermost. The oracle's lock is outside of tlb_lock.
  */
 #ifndef __VSVM_DRV_H__
 #define __VSVM_DRV_H__
@@ -31,6 +31,7 @@
 #include <drm/gpu_scheduler.h>
 #include <drm/vsvm_drm.h>
 
+#include "vsvm_call.h"
 #include "vsvm_pci.h"
 #include "vsvm_userptr.h"
 
@@ -42,6 +43,7 @@ struct vsvm_edu;
 struct vsvm_engine;
 struct vsvm_job;
 struct vsvm_oracle;
+struct task_struct;
 
 #define VSVM_MAX_GPUS		64
 #define VSVM_MAX_ENGINES	16
@@ -274,6 +276,8 @@ struct vsvm_gpu {
 	struct mutex vms_lock;
 	/** @vms: VMs that are not killed. */
 	struct list_head vms;
+	/** @users: Those who keep the GPU for a moment. */
+	struct vsvm_users users;
 	/** @wedged_work: Tells user space that the GPU did not answer. */
 	struct work_struct wedged_work;
 	/** @fail_zap_wait: Next so many shoot-downs are not answered (debugfs). */
@@ -409,10 +413,15 @@ struct vsvm_vm {
 	struct drm_sched_entity *entities;
 	/** @exec_lock: Makes the order of ids that of queueing. */
 	struct mutex exec_lock;
-	/** @kill_lock: Serialises killing; protects @killed. */
+	/**
+	 * @kill_lock: Serialises killing, and ioctls with it; protects @killed.
+	 * They may sleep for long, so whoever kills interrupts @caller first.
+	 */
 	struct mutex kill_lock;
 	/** @killed: Killing is over. */
 	bool killed;
+	/** @caller: Thread of the ioctl that has @kill_lock, or NULL; @jobs_lock. */
+	struct task_struct *caller;
 	/** @dying: No job may start or go on; set once. */
 	bool dying;
 	/** @quiesced: Its jobs must not access memory for now. */
@@ -420,7 +429,7 @@ struct vsvm_vm {
 	/** @cut_off: The GPU did not answer a shoot-down; set once. */
 	bool cut_off;
 
-	/** @jobs_lock: Protects the job lists and counts below. */
+	/** @jobs_lock: Protects @caller, and the job lists and counts below. */
 	spinlock_t jobs_lock;
 	/** @pending: Jobs that did not end, by id. */
 	struct list_head pending;

@@ -81,6 +81,7 @@ static struct vsvm_gpu *vsvm_gpu_alloc(struct device *dev, int index,
 	gpu->index = index;
 	gpu->watched = vsvm_oracle;
 	init_waitqueue_head(&gpu->hold_wq);
+	vsvm_users_init(&gpu->users);
 	INIT_LIST_HEAD(&gpu->vms);
 	INIT_WORK(&gpu->wedged_work, vsvm_gpu_wedged_work);
 	/* The number is free again when the last open file is closed. */
@@ -222,6 +223,7 @@ void vsvm_gpu_remove(struct vsvm_gpu *gpu)
 
 	/* From now on no VM and no job is added: those who do were waited for. */
 	drm_dev_unplug(&gpu->drm);
+	vsvm_users_end(&gpu->users);
 
 	for (;;) {
 		mutex_lock(&gpu->vms_lock);

@@ -21,13 +21,14 @@
 
 /*
  * Move memory to a GPU's, or to system memory. The VM's layout is msvm and it does
- * not leave meanwhile. Return: what drm_msvm_migrate() returns; -ENXIO: there is
- * no such GPU, or it has no memory.
+ * not leave meanwhile. Context: a thread of ours. Return: what drm_msvm_migrate()
+ * returns; -ENXIO: there is no such GPU, or it has no memory.
  */
 static int vsvm_migrate(struct vsvm_vm *vm, u64 start, u64 len, u32 target)
 {
+	struct vsvm_user user;
 	struct vsvm_gpu *gpu;
-	int idx, err;
+	int err = -ENXIO;
 
 	if (!target)
 		return drm_msvm_migrate(&vm->member, start, start + len, NULL);
@@ -35,12 +36,13 @@ static int vsvm_migrate(struct vsvm_vm *vm, u64 start, u64 len, u32 target)
 	gpu = vsvm_vram_find(target - 1);
 	if (!gpu)
 		return -ENXIO;
-	if (drm_dev_enter(&gpu->drm, &idx)) {
+	/* This may take long: if the GPU is pulled out we are interrupted. */
+	if (vsvm_gpu_enter(gpu, &user, current)) {
 		err = drm_msvm_migrate(&vm->member, start, start + len,
 				       &gpu->msvm);
-		drm_dev_exit(idx);
-	} else {
-		err = -ENXIO;
+		if (err == -EINTR && READ_ONCE(gpu->users.closed))
+			err = -ENODEV;
+		vsvm_gpu_exit(gpu, &user);
 	}
 	drm_dev_put(&gpu->drm);
 
@@ -98,11 +100,16 @@ out:
 	return err;
 }
 
-static int vsvm_migrate_vm(struct vsvm_vm *vm, void *data)
+static int vsvm_migrate_call(struct vsvm_vm *vm, void *data)
 {
 	struct drm_vsvm_migrate *args = data;
 
 	return vsvm_migrate(vm, args->start, args->len, args->target);
+}
+
+static int vsvm_migrate_vm(struct vsvm_vm *vm, void *data)
+{
+	return vsvm_call(&vm, 1, vsvm_migrate_call, data);
 }
 
 int vsvm_migrate_ioctl(struct drm_device *drm, void *data,
@@ -116,16 +123,23 @@ int vsvm_migrate_ioctl(struct drm_device *drm, void *data,
 	return vsvm_with_vm(file, args->vm_id, vsvm_migrate_vm, args);
 }
 
+static int vsvm_keep_call(struct vsvm_vm *vm, void *data)
+{
+	struct drm_vsvm_keep *args = data;
+
+	return drm_msvm_keep(&vm->member, args->start, args->start + args->len,
+			     args->access == DRM_VSVM_ACCESS_READ ?
+			     DRM_MSVM_ACCESS_READ : DRM_MSVM_ACCESS_WRITE);
+}
+
 static int vsvm_keep_vm(struct vsvm_vm *vm, void *data)
 {
 	struct drm_vsvm_keep *args = data;
-	u64 end = args->start + args->len;
 
 	if (args->flags & DRM_VSVM_KEEP_REMOVE)
-		return drm_msvm_unkeep(&vm->member, args->start, end);
-	return drm_msvm_keep(&vm->member, args->start, end,
-			     args->access == DRM_VSVM_ACCESS_READ ?
-			     DRM_MSVM_ACCESS_READ : DRM_MSVM_ACCESS_WRITE);
+		return drm_msvm_unkeep(&vm->member, args->start,
+				       args->start + args->len);
+	return vsvm_call(&vm, 1, vsvm_keep_call, args);
 }
 
 int vsvm_keep_ioctl(struct drm_device *drm, void *data, struct drm_file *file)
@@ -155,48 +169,71 @@ static void vsvm_where_to_gpu(u32 *where, unsigned int n)
 						      DRM_MSVM_WHERE_DEVICE);
 }
 
+/**
+ * struct vsvm_residency - Pages that are asked about at a time.
+ * @start: Address of the first.
+ * @n: How many.
+ * @where: Where they are.
+ */
+struct vsvm_residency {
+	u64 start;
+	unsigned int n;
+	u32 where[VSVM_RESIDENCY_BATCH];
+};
+
 static int vsvm_residency_vm(struct vsvm_vm *vm, void *data)
 {
-	struct drm_vsvm_residency *args = data;
-	u64 left = args->len >> PAGE_SHIFT, start = args->start;
-	u32 __user *to = u64_to_user_ptr(args->where);
-	unsigned int n;
-	u32 *where;
-	int err = 0;
+	struct vsvm_residency *batch = data;
+	int err;
 
-	where = kmalloc_array(VSVM_RESIDENCY_BATCH, sizeof(*where), GFP_KERNEL);
-	if (!where)
-		return -ENOMEM;
-	while (left && !err) {
-		n = min(left, VSVM_RESIDENCY_BATCH);
-		err = drm_msvm_residency(&vm->member, start, n, where);
-		if (err)
-			break;
-		vsvm_where_to_gpu(where, n);
-		if (copy_to_user(to, where, n * sizeof(*where))) {
-			err = -EFAULT;
-			break;
-		}
-		to += n;
-		start += n * PAGE_SIZE;
-		left -= n;
-		if (left && signal_pending(current))
-			err = -ERESTARTSYS;
-	}
-	kfree(where);
-
+	err = drm_msvm_residency(&vm->member, batch->start, batch->n,
+				 batch->where);
+	if (!err)
+		vsvm_where_to_gpu(batch->where, batch->n);
 	return err;
+}
+
+/* User memory may take for ever: nothing is held while it is written. */
+static int vsvm_residency(struct drm_file *file,
+			  const struct drm_vsvm_residency *args,
+			  struct vsvm_residency *batch)
+{
+	u32 __user *to = u64_to_user_ptr(args->where);
+	u64 left = args->len >> PAGE_SHIFT;
+	int err;
+
+	for (batch->start = args->start; left; left -= batch->n) {
+		batch->n = min(left, VSVM_RESIDENCY_BATCH);
+		err = vsvm_with_vm(file, args->vm_id, vsvm_residency_vm, batch);
+		if (err)
+			return err;
+		if (copy_to_user(to, batch->where, batch->n * sizeof(*to)))
+			return -EFAULT;
+		to += batch->n;
+		batch->start += batch->n * PAGE_SIZE;
+		if (left > batch->n && signal_pending(current))
+			return -ERESTARTSYS;
+	}
+	return 0;
 }
 
 int vsvm_residency_ioctl(struct drm_device *drm, void *data,
 			 struct drm_file *file)
 {
 	struct drm_vsvm_residency *args = data;
+	struct vsvm_residency *batch;
+	int err;
 
 	if (args->flags || !vsvm_interval_ok(args->start, args->len) ||
 	    args->len >> PAGE_SHIFT > VSVM_RESIDENCY_MAX)
 		return -EINVAL;
-	return vsvm_with_vm(file, args->vm_id, vsvm_residency_vm, args);
+	batch = kmalloc_obj(*batch);
+	if (!batch)
+		return -ENOMEM;
+	err = vsvm_residency(file, args, batch);
+	kfree(batch);
+
+	return err;
 }
 
 int vsvm_memory_ioctl(struct drm_device *drm, void *data,

@@ -271,13 +271,30 @@ err_free:
 	return ERR_PTR(err);
 }
 
+/**
+ * struct vsvm_bind_call - Bindings of a call.
+ * @bases: The bindings.
+ * @nr: How many.
+ */
+struct vsvm_bind_call {
+	struct drm_msvm_userptr_binding *bases[VSVM_BIND_VMS];
+	unsigned int nr;
+};
+
+static int vsvm_bind_call(struct vsvm_vm *vm, void *data)
+{
+	struct vsvm_bind_call *call = data;
+
+	return drm_msvm_userptr_bind(call->bases, call->nr);
+}
+
 /*
  * Bind for all VMs or none. Their kill_locks are held, and none is killed.
  */
 static int vsvm_bind_all(struct vsvm_vm **vms, unsigned int nr,
 			 const struct drm_vsvm_bind *args)
 {
-	struct drm_msvm_userptr_binding *bases[VSVM_BIND_VMS];
+	struct vsvm_bind_call call = { .nr = nr };
 	struct vsvm_bind *bind;
 	unsigned int n;
 	int err = 0;
@@ -288,12 +305,12 @@ static int vsvm_bind_all(struct vsvm_vm **vms, unsigned int nr,
 			err = PTR_ERR(bind);
 			break;
 		}
-		bases[n] = &bind->base;
+		call.bases[n] = &bind->base;
 	}
 	if (!err)
-		err = drm_msvm_userptr_bind(bases, nr);
+		err = vsvm_call(vms, nr, vsvm_bind_call, &call);
 	while (err && n--) {
-		bind = to_vsvm_bind(bases[n]);
+		bind = to_vsvm_bind(call.bases[n]);
 		vsvm_bind_remove(vms[n], bind);
 		vsvm_bind_free(bind);
 	}

@@ -79,8 +79,8 @@ static void vsvm_vm_drop_results(struct vsvm_vm *vm)
 }
 
 /*
- * Stop all jobs of a VM and take its mappings down. Context: sleeps, until a
- * page fault under way is served. Can be called again. Cannot fail.
+ * Stop all jobs of a VM and take its mappings down; page faults under way are
+ * interrupted, and ioctls in them. Context: sleeps. Can be called again. Cannot fail.
  */
 void vsvm_vm_kill(struct vsvm_vm *vm)
 {
@@ -92,6 +92,7 @@ void vsvm_vm_kill(struct vsvm_vm *vm)
 	spin_lock(&vm->jobs_lock);
 	/* Pairs with READ_ONCE() in the engines. */
 	WRITE_ONCE(vm->dying, true);
+	vsvm_call_interrupt(vm);
 	spin_unlock(&vm->jobs_lock);
 	mutex_unlock(&vm->exec_lock);
 	/* Those that were preempted notice it as well. */
