@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * Ioctls that take as long as the process likes, or very long, and hold up nobody: a GPU
- * whose VM they use can be pulled out, and others can.
+ * whose VM they use can be pulled out and reset, and others can.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -16,6 +16,7 @@
 #include "../lib/vram.h"
 
 #define MIB	(1UL << 20)
+#define VRAM	ATTR("vram_mib=8")
 /* A second for each MiB. */
 #define SLOW	ATTR("vram_mib=64") ATTR("copy_mbps=1")
 
@@ -191,6 +192,33 @@ static void keep_destroy(struct vsvm_set *set)
 	munmap(p, SZ_4K);
 }
 
+/* A reset drops the mappings of VMs that an ioctl uses as well. */
+static void keep_reset(struct vsvm_set *set)
+{
+	char *p = unserved(), *q = anon_aligned(SZ_2M, SZ_2M);
+	int last = set->n - 1;
+	uint64_t zaps;
+
+	madvise(q, SZ_2M, MADV_NOHUGEPAGE);
+	pattern_fill(q, SZ_4K, 1);
+	mm_all_check(set, q, SZ_4K, 1);
+	keep_args(set, p);
+	stuck_start(set->fd[last]);
+	uffd_wait_fault(uffd);
+	zaps = gpu_counter(set->fd[last], "zaps");
+	gpu_debugfs_write(set->fd[last], "reset", 1);
+	igt_assert(gpu_counter(set->fd[last], "zaps") > zaps);
+	igt_assert_eq(pthread_tryjoin_np(stuck.thread, NULL), EBUSY);
+	mm_all_agree(set, q, SZ_4K, 1);
+
+	uffd_unregister(uffd, p, SZ_4K);
+	join_thread(stuck.thread);
+	igt_assert_eq(stuck.ret, 0);
+	uffd_done();
+	munmap(p, SZ_4K);
+	munmap(q, SZ_2M);
+}
+
 /*
  * A move takes more than a minute. Meanwhile another GPU can be pulled out, or the one
  * that it goes to.
@@ -236,6 +264,8 @@ igt_main
 		  MSVM_ONLY, NO_ATTRS, residency_unplug);
 	each_made("keep-destroy", "the VM is destroyed while KEEP waits",
 		  MSVM_ONLY, NO_ATTRS, keep_destroy);
+	each_made("keep-reset", "the GPU is reset while KEEP waits", MSVM_ONLY,
+		  VRAM, keep_reset);
 	each_made("migrate-unplug", "a GPU is pulled out while another's memory fills",
 		  MSVM_ONLY, SLOW, migrate_unplug);
 	igt_fixture {

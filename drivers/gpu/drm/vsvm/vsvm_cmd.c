@@ -105,6 +105,14 @@ static int vsvm_run_fault(struct vsvm_run *run, u64 addr,
 	return vsvm_run_stopped(run) ?: vsvm_run_failed(run, addr, access, err);
 }
 
+/* Must it not access memory for now? */
+static bool vsvm_run_preempted(struct vsvm_run *run)
+{
+	/* Pairs with WRITE_ONCE() in vsvm_mmu_quiesce() and vsvm_gpu_reset(). */
+	return READ_ONCE(run->vm->quiesced) ||
+	       READ_ONCE(run->engine->gpu->in_reset);
+}
+
 /* Access memory within one page. */
 static int vsvm_access(struct vsvm_run *run, u64 addr,
 		       enum drm_msvm_access access, vsvm_access_fn fn,
@@ -119,7 +127,7 @@ static int vsvm_access(struct vsvm_run *run, u64 addr,
 			gpu->config.system_atomics);
 	struct vsvm_edu *edu = gpu->config.edu;
 	int err, faults = 0;
-	bool quiesced;
+	bool preempted;
 	void *mem;
 
 	for (;;) {
@@ -130,9 +138,8 @@ static int vsvm_access(struct vsvm_run *run, u64 addr,
 		if (edu)
 			vsvm_edu_claim(edu);
 		spin_lock(&engine->tlb_lock);
-		/* Pairs with WRITE_ONCE() in vsvm_mmu_quiesce(). */
-		quiesced = READ_ONCE(run->vm->quiesced);
-		mem = allowed && !quiesced ?
+		preempted = vsvm_run_preempted(run);
+		mem = allowed && !preempted ?
 		      vsvm_translate(engine, run->vm, addr, access) : NULL;
 		/* Of its commands only those get here that copy. */
 		if (mem && edu)
@@ -148,10 +155,9 @@ static int vsvm_access(struct vsvm_run *run, u64 addr,
 			cond_resched();
 			return 0;
 		}
-		if (quiesced) {
-			/* Preempted, until all it may touch is mapped again. */
-			wait_event(run->vm->jobs_wq,
-				   !READ_ONCE(run->vm->quiesced) ||
+		if (preempted) {
+			/* Until all it may touch is mapped again, or can be. */
+			wait_event(run->vm->jobs_wq, !vsvm_run_preempted(run) ||
 				   vsvm_run_stopped(run));
 			continue;
 		}

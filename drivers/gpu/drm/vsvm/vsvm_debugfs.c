@@ -116,8 +116,7 @@ static int vsvm_vram_limit_set(void *data, u64 value)
 
 	if (value > VSVM_MAX_VRAM_MIB)
 		return -EINVAL;
-	return drm_msvm_device_set_limit(&gpu->msvm, value ? value * SZ_1M :
-							     U64_MAX);
+	return vsvm_gpu_set_limit(gpu, value ? value * SZ_1M : U64_MAX);
 }
 DEFINE_DEBUGFS_ATTRIBUTE(vsvm_vram_limit_fops, vsvm_vram_limit_get,
 			 vsvm_vram_limit_set, "%llu\n");

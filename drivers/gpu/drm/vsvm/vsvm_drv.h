@@ -5,8 +5,9 @@
  * engine.
  *
  * Lock order, from the outside in:
- *   VM's kill_lock -> VM's exec_lock, GPU's vms_lock, locks of the layout (see
- *   drm_msvm, or &struct vsvm_gpusvm) -> VM's flush_lock, engine's tlb_lock.
+ *   GPU's reset_lock, VM's kill_lock -> VM's exec_lock and fini_lock -> GPU's vms_lock,
+ *   locks of the layout (see drm_msvm, or &struct vsvm_gpusvm) -> VM's flush_lock,
+ *   engine's tlb_lock.
  * VM's jobs_lock and lock of binds, engine's fifo_lock and the lock of a GPU's users are
  * innermost. The oracle's lock is outside of tlb_lock.
  */
@@ -278,6 +279,14 @@ struct vsvm_gpu {
 	struct list_head vms;
 	/** @users: Those who keep the GPU for a moment. */
 	struct vsvm_users users;
+	/** @reset_lock: One reset, or change of the limit, at a time. */
+	struct mutex reset_lock;
+	/** @pass: Passes over @vms; @reset_lock. */
+	u64 pass;
+	/** @in_reset: No job accesses memory. */
+	bool in_reset;
+	/** @vram_limit: What the driver told the library; @reset_lock. */
+	u64 vram_limit;
 	/** @wedged_work: Tells user space that the GPU did not answer. */
 	struct work_struct wedged_work;
 	/** @fail_zap_wait: Next so many shoot-downs are not answered (debugfs). */
@@ -414,14 +423,18 @@ struct vsvm_vm {
 	/** @exec_lock: Makes the order of ids that of queueing. */
 	struct mutex exec_lock;
 	/**
-	 * @kill_lock: Serialises killing, and ioctls with it; protects @killed.
-	 * They may sleep for long, so whoever kills interrupts @caller first.
+	 * @kill_lock: Serialises killing, and ioctls with it. They may sleep for
+	 * long, so whoever kills interrupts @caller first.
 	 */
 	struct mutex kill_lock;
-	/** @killed: Killing is over. */
+	/** @fini_lock: Held for short while the VM must not leave. */
+	struct mutex fini_lock;
+	/** @killed: It left; both locks to change it. */
 	bool killed;
 	/** @caller: Thread of the ioctl that has @kill_lock, or NULL; @jobs_lock. */
 	struct task_struct *caller;
+	/** @pass: The last pass that saw it; &vsvm_gpu.vms_lock. */
+	u64 pass;
 	/** @dying: No job may start or go on; set once. */
 	bool dying;
 	/** @quiesced: Its jobs must not access memory for now. */
@@ -535,6 +548,7 @@ void vsvm_pm_fini(struct vsvm_gpu *gpu);
 int vsvm_pm_get(struct vsvm_gpu *gpu);
 void vsvm_pm_put(struct vsvm_gpu *gpu);
 void vsvm_gpu_drop_mappings(struct vsvm_gpu *gpu);
+int vsvm_gpu_set_limit(struct vsvm_gpu *gpu, u64 bytes);
 int vsvm_gpu_reset(struct vsvm_gpu *gpu);
 
 /* vsvm_pages.c */
@@ -590,10 +604,12 @@ void vsvm_pt_map(struct vsvm_vm *vm, u64 start,
 u64 vsvm_pt_zap(struct vsvm_vm *vm, u64 start, u64 end);
 int vsvm_tlb_wait(struct vsvm_vm *vm, u64 ticket);
 void vsvm_tlb_flush(struct vsvm_vm *vm);
+void vsvm_pt_forget(struct vsvm_vm *vm);
 bool vsvm_pt_mark_stale(struct vsvm_vm *vm, u64 start, u64 end, u64 *addr);
 bool vsvm_tlb_mark_stale(struct vsvm_vm *vm, u64 start, u64 end, u64 *addr);
 bool vsvm_tlb_find_dma(struct vsvm_gpu *gpu, u64 start, u64 end);
 void vsvm_mmu_cut_off(struct vsvm_vm *vm);
+void vsvm_mmu_drain(struct vsvm_gpu *gpu);
 void vsvm_mmu_quiesce(struct vsvm_vm *vm);
 void vsvm_mmu_resume(struct vsvm_vm *vm);
 void *vsvm_translate(struct vsvm_engine *engine, struct vsvm_vm *vm, u64 addr,

@@ -82,12 +82,15 @@ static struct vsvm_gpu *vsvm_gpu_alloc(struct device *dev, int index,
 	gpu->watched = vsvm_oracle;
 	init_waitqueue_head(&gpu->hold_wq);
 	vsvm_users_init(&gpu->users);
+	gpu->vram_limit = U64_MAX;
 	INIT_LIST_HEAD(&gpu->vms);
 	INIT_WORK(&gpu->wedged_work, vsvm_gpu_wedged_work);
 	/* The number is free again when the last open file is closed. */
 	err = drmm_add_action_or_reset(&gpu->drm, vsvm_gpu_release, NULL);
 	if (!err)
 		err = drmm_mutex_init(&gpu->drm, &gpu->vms_lock);
+	if (!err)
+		err = drmm_mutex_init(&gpu->drm, &gpu->reset_lock);
 
 	return err ? ERR_PTR(err) : gpu;
 }

@@ -399,24 +399,60 @@ int vsvm_tlb_wait(struct vsvm_vm *vm, u64 ticket)
 	return 0;
 }
 
-/*
- * Preempt a VM's jobs: when it returns none accesses memory, and none will before
- * they are resumed. Context: notifier lock held.
- */
-void vsvm_mmu_quiesce(struct vsvm_vm *vm)
+static void vsvm_table_forget(struct vsvm_table *table, unsigned int level)
 {
-	struct vsvm_gpu *gpu = vm->gpu;
+	struct vsvm_table *next;
 	unsigned int i;
 
-	/* Pairs with READ_ONCE() under the lock below. */
-	WRITE_ONCE(vm->quiesced, true);
-	/* Each looks at it under this lock, which it keeps during the access. */
+	for (i = 0; i < VSVM_PT_ENTRIES; i++) {
+		if (!level) {
+			WRITE_ONCE(table->slots.pte[i], 0);
+			continue;
+		}
+		/* Pairs with cmpxchg() in vsvm_pt_prepare(). */
+		next = READ_ONCE(table->slots.next[i]);
+		if (next)
+			vsvm_table_forget(next, level - 1);
+	}
+}
+
+/*
+ * The GPU loses a VM's page table and TLB entries behind the back of those who wrote
+ * them: they are told by drm_msvm_reset(), afterwards. Context: sleeps.
+ */
+void vsvm_pt_forget(struct vsvm_vm *vm)
+{
+	/* Pairs with WRITE_ONCE() when the GPU is cut off. */
+	struct vsvm_table *root = READ_ONCE(vm->root);
+
+	if (root)
+		vsvm_table_forget(root, VSVM_PT_LEVELS - 1);
+	vsvm_tlb_flush(vm);
+}
+
+/* When it returns no access is under way that started before. Sleeps. */
+void vsvm_mmu_drain(struct vsvm_gpu *gpu)
+{
+	unsigned int i;
+
+	/* Each looks whether it may under this lock, which it keeps meanwhile. */
 	for (i = 0; i < gpu->config.engines; i++) {
 		spin_lock(&gpu->engines[i].tlb_lock);
 		spin_unlock(&gpu->engines[i].tlb_lock);
 	}
 	if (gpu->config.edu)
 		vsvm_edu_drain(gpu->config.edu);
+}
+
+/*
+ * Preempt a VM's jobs: when it returns none accesses memory, and none will before
+ * they are resumed. Context: notifier lock held.
+ */
+void vsvm_mmu_quiesce(struct vsvm_vm *vm)
+{
+	/* Pairs with READ_ONCE() under tlb_lock. */
+	WRITE_ONCE(vm->quiesced, true);
+	vsvm_mmu_drain(vm->gpu);
 }
 
 /* Let them go on. Any context that is not atomic. */

@@ -102,41 +102,125 @@ void vsvm_pm_put(struct vsvm_gpu *gpu)
 		pm_runtime_put_autosuspend(gpu->drm.dev);
 }
 
+/* The next VM of a pass over all there are, with a reference; or NULL. */
+static struct vsvm_vm *vsvm_pass_next(struct vsvm_gpu *gpu, struct vsvm_vm *vm)
+{
+	lockdep_assert_held(&gpu->reset_lock);
+
+	if (vm)
+		vsvm_vm_put(vm);
+	else
+		gpu->pass++;
+	guard(mutex)(&gpu->vms_lock);
+	/* Those that were seen are at the end, and the ones made since, which can wait. */
+	vm = list_first_entry_or_null(&gpu->vms, struct vsvm_vm, link);
+	if (!vm || vm->pass == gpu->pass)
+		return NULL;
+	vm->pass = gpu->pass;
+	list_move_tail(&vm->link, &gpu->vms);
+	kref_get(&vm->ref);
+	return vm;
+}
+
+static void vsvm_drop_mappings(struct vsvm_gpu *gpu)
+{
+	struct vsvm_vm *vm = NULL;
+
+	while ((vm = vsvm_pass_next(gpu, vm))) {
+		/* Who kills it waits for this; ioctls that sleep in it do not count. */
+		mutex_lock(&vm->fini_lock);
+		if (!vm->killed && vm->layout == DRM_VSVM_VM_LAYOUT_MSVM)
+			drm_msvm_reset(&vm->member);
+		mutex_unlock(&vm->fini_lock);
+	}
+}
+
 /* Drop the mappings of all VMs that use drm_msvm. Context: sleeps. */
 void vsvm_gpu_drop_mappings(struct vsvm_gpu *gpu)
 {
-	struct vsvm_vm *vm;
+	guard(mutex)(&gpu->reset_lock);
 
-	mutex_lock(&gpu->vms_lock);
-	list_for_each_entry(vm, &gpu->vms, link) {
-		/* One whose end is under way needs no mappings any more. */
-		if (!mutex_trylock(&vm->kill_lock))
-			continue;
-		if (!vm->killed && vm->layout == DRM_VSVM_VM_LAYOUT_MSVM)
-			drm_msvm_reset(&vm->member);
-		mutex_unlock(&vm->kill_lock);
-	}
-	mutex_unlock(&gpu->vms_lock);
+	vsvm_drop_mappings(gpu);
 }
 
 /*
- * Reset the GPU: it forgets its page tables and TLBs, and may lose its memory. Jobs
+ * Limit what pages may take of the memory. Context: sleeps. Return: as
+ * drm_msvm_device_set_limit().
+ */
+int vsvm_gpu_set_limit(struct vsvm_gpu *gpu, u64 bytes)
+{
+	guard(mutex)(&gpu->reset_lock);
+
+	gpu->vram_limit = bytes;
+	return drm_msvm_device_set_limit(&gpu->msvm, bytes);
+}
+
+/* Jobs go on. */
+static void vsvm_reset_over(struct vsvm_gpu *gpu)
+{
+	struct vsvm_vm *vm;
+
+	/* Pairs with READ_ONCE() of who waits. */
+	WRITE_ONCE(gpu->in_reset, false);
+	guard(mutex)(&gpu->vms_lock);
+	list_for_each_entry(vm, &gpu->vms, link)
+		wake_up_all(&vm->jobs_wq);
+}
+
+/* All jobs are stopped, page tables and memory are gone, and the library is told. */
+static void vsvm_reset_hardware(struct vsvm_gpu *gpu)
+{
+	struct vsvm_vm *vm = NULL;
+
+	/* Pairs with READ_ONCE() under tlb_lock. */
+	WRITE_ONCE(gpu->in_reset, true);
+	vsvm_mmu_drain(gpu);
+	while ((vm = vsvm_pass_next(gpu, vm)))
+		vsvm_pt_forget(vm);
+	vsvm_pm_lose_memory(gpu);
+	/* What is mapped up to now the library takes for lost, rightly or not. */
+	vsvm_drop_mappings(gpu);
+	vsvm_reset_over(gpu);
+}
+
+/* Reset the GPU, which stays meanwhile. */
+static int vsvm_reset(struct vsvm_gpu *gpu)
+{
+	int err;
+
+	guard(mutex)(&gpu->reset_lock);
+
+	err = vsvm_pm_get(gpu);
+	if (err)
+		return err;
+	/* By the limit, so that no page comes in before the memory is gone. */
+	if (gpu->vram.base)
+		err = drm_msvm_device_set_limit(&gpu->msvm, 0);
+	if (!err) {
+		vsvm_reset_hardware(gpu);
+		atomic_inc(&gpu->resets);
+	}
+	/* What can't be evicted now could not be when this limit was set. */
+	if (gpu->vram.base)
+		drm_msvm_device_set_limit(&gpu->msvm, gpu->vram_limit);
+	vsvm_pm_put(gpu);
+	return err;
+}
+
+/*
+ * Reset the GPU: it forgets its page tables and TLBs, and loses its memory. Jobs
  * go on, by page faults. Context: sleeps. Return: 0; -ENODEV: it is gone; -EBUSY,
  * -EINTR: pages could not be brought back, and nothing was reset.
  */
 int vsvm_gpu_reset(struct vsvm_gpu *gpu)
 {
-	int idx, err;
+	struct vsvm_user user;
+	int err;
 
-	if (!drm_dev_enter(&gpu->drm, &idx))
+	if (!vsvm_gpu_enter(gpu, &user, NULL))
 		return -ENODEV;
-	err = drm_msvm_device_evict_all(&gpu->msvm);
-	if (err)
-		goto out;
+	err = vsvm_reset(gpu);
+	vsvm_gpu_exit(gpu, &user);
 
-	vsvm_gpu_drop_mappings(gpu);
-	atomic_inc(&gpu->resets);
-out:
-	drm_dev_exit(idx);
 	return err;
 }

@@ -20,6 +20,7 @@ static void vsvm_vm_release(struct kref *ref)
 	vsvm_pt_fini(vm);
 	kfree(vm->entities);
 	mmdrop(vm->mm);
+	mutex_destroy(&vm->fini_lock);
 	mutex_destroy(&vm->kill_lock);
 	mutex_destroy(&vm->exec_lock);
 	kfree(vm);
@@ -114,7 +115,10 @@ void vsvm_vm_kill(struct vsvm_vm *vm)
 	/* The scheduler throws out behind our back: each job ends all the same. */
 	wait_event(vm->jobs_wq, !READ_ONCE(vm->nr_pending));
 
+	mutex_lock(&vm->fini_lock);
 	vm->ops->fini(vm);
+	vm->killed = true;
+	mutex_unlock(&vm->fini_lock);
 	vsvm_tlb_flush(vm);
 	vsvm_oracle_leave(vm);
 	vsvm_pm_put(gpu);
@@ -122,7 +126,6 @@ void vsvm_vm_kill(struct vsvm_vm *vm)
 	mutex_lock(&gpu->vms_lock);
 	list_del_init(&vm->link);
 	mutex_unlock(&gpu->vms_lock);
-	vm->killed = true;
 out:
 	mutex_unlock(&vm->kill_lock);
 }
@@ -155,6 +158,7 @@ struct vsvm_vm *vsvm_vm_create(struct vsvm_gpu *gpu, struct vsvm_file *file,
 	INIT_LIST_HEAD(&vm->ended);
 	mutex_init(&vm->exec_lock);
 	mutex_init(&vm->kill_lock);
+	mutex_init(&vm->fini_lock);
 	spin_lock_init(&vm->jobs_lock);
 	vsvm_binds_init(vm);
 	init_waitqueue_head(&vm->jobs_wq);
