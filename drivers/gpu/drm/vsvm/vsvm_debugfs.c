@@ -82,6 +82,34 @@ static int vsvm_hold_flush_set(void *data, u64 value)
 DEFINE_DEBUGFS_ATTRIBUTE(vsvm_hold_flush_fops, vsvm_hold_flush_get,
 			 vsvm_hold_flush_set, "%llu\n");
 
+static int vsvm_last_dma_get(void *data, u64 *value)
+{
+	struct vsvm_gpu *gpu = data;
+	struct vsvm_engine *engine = &gpu->engines[0];
+
+	spin_lock(&engine->tlb_lock);
+	*value = engine->dma_addr;
+	spin_unlock(&engine->tlb_lock);
+	return 0;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(vsvm_last_dma_fops, vsvm_last_dma_get, NULL,
+			 "%#llx\n");
+
+/* What an engine would do that kept an address for too long. */
+static int vsvm_try_dma_set(void *data, u64 value)
+{
+	struct vsvm_gpu *gpu = data;
+	struct vsvm_engine *engine = &gpu->engines[0];
+	phys_addr_t phys;
+	bool ok;
+
+	spin_lock(&engine->tlb_lock);
+	ok = vsvm_dma_to_phys(gpu, value, false, &phys);
+	spin_unlock(&engine->tlb_lock);
+	return ok ? 0 : -EFAULT;
+}
+DEFINE_DEBUGFS_ATTRIBUTE(vsvm_try_dma_fops, NULL, vsvm_try_dma_set, "%llu\n");
+
 static int vsvm_reset_set(void *data, u64 value)
 {
 	return value == 1 ? vsvm_gpu_reset(data) : -EINVAL;
@@ -135,6 +163,8 @@ void vsvm_gpu_debugfs_init(struct drm_minor *minor)
 	debugfs_create_atomic_t("fail_copy", 0600, dir, &gpu->fail_copy);
 	debugfs_create_file("vram_limit_mib", 0600, dir, gpu,
 			    &vsvm_vram_limit_fops);
+	debugfs_create_file("last_dma", 0400, dir, gpu, &vsvm_last_dma_fops);
+	debugfs_create_file("try_dma", 0200, dir, gpu, &vsvm_try_dma_fops);
 	debugfs_create_file("drop_mappings", 0200, dir, gpu,
 			    &vsvm_drop_mappings_fops);
 	debugfs_create_file("reset", 0200, dir, gpu, &vsvm_reset_fops);
