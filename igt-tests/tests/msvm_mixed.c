@@ -176,6 +176,28 @@ static void relay(struct vsvm_set *set)
 	vram_expect_empty(set);
 }
 
+/* Memory in reach can't be mapped after all: it goes to system memory, and all work. */
+static void peer_map_fails(struct vsvm_set *set)
+{
+	char *p = anon_aligned(SZ_2M, SZ_2M);
+	int gpu;
+
+	igt_require_f(gpus_can_peer() && set->n > 1,
+		      "no GPU reaches another's memory\n");
+	for (gpu = 1; gpu < set->n; gpu++) {
+		pattern_fill(p, SZ_2M, gpu);
+		vram_migrate(set, p, SZ_2M, 0);
+		gpu_debugfs_write(set->fd[0], "fail_peer_map", 1000);
+		vsvm_gpu_check(set, gpu, p, SZ_2M, gpu);
+		vram_expect(set, p, SZ_2M, WHERE_SYSTEM);
+		vsvm_gpu_write(set, gpu, p, SZ_2M, 20 + gpu);
+		gpu_debugfs_write(set->fd[0], "fail_peer_map", 0);
+		mm_all_agree(set, p, SZ_2M, 20 + gpu);
+	}
+	munmap(p, SZ_2M);
+	vram_expect_empty(set);
+}
+
 /* What a child does with its copy; the parent's must not change. */
 static void child_of(struct vsvm_set *set, char *p, uint64_t seed)
 {
@@ -333,6 +355,8 @@ igt_main
 		  VRAM, relay);
 	each_made("relay-peers", "likewise, with peers", MSVM_ONLY, PEERS,
 		  relay);
+	each_made("peer-map-fails", "memory in reach can't be mapped",
+		  MSVM_ONLY, PEERS, peer_map_fails);
 	each_made("fork-both", "parent and child write by GPU", MSVM_ONLY, VRAM,
 		  fork_both);
 	each_made("fork-both-peers", "likewise, with peers", MSVM_ONLY, PEERS,

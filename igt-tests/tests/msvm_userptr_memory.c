@@ -232,6 +232,30 @@ static void in_vram(struct vsvm_set *set)
 	munmap(p, 2 * LEN);
 }
 
+/* Memory in reach can't be mapped after all: it goes to system memory. */
+static void peer_map_fails(struct vsvm_set *set)
+{
+	char *p = anon_aligned(LEN, SZ_2M);
+	uint64_t *results = userptr_results(set);
+	int gpu;
+
+	igt_require_f(gpus_can_peer() && set->n > 1,
+		      "no GPU reaches another's memory\n");
+	memset(p, 1, LEN);
+	for (gpu = 1; gpu < set->n; gpu++) {
+		vram_migrate(set, p, LEN, 0);
+		gpu_debugfs_write(set->fd[0], "fail_peer_map", 1000);
+		igt_assert_eq(userptr_try_bind(set, gpu, p, LEN, 0), 0);
+		gpu_debugfs_write(set->fd[0], "fail_peer_map", 0);
+		vram_expect(set, p, LEN, WHERE_SYSTEM);
+	}
+	igt_assert_eq(userptr_try_bind(set, 0, p, LEN, 0), 0);
+	userptr_expect(set, p, LEN, results, 1);
+	userptr_unbind(set, p, LEN);
+	userptr_free_results(set, results);
+	munmap(p, LEN);
+}
+
 /*
  * Shared with a child until somebody writes. Who binds it for reading first learns
  * where the pages are; who then binds it for writing must not write to the child's.
@@ -363,6 +387,9 @@ igt_main
 		  NO_FAULTS ATTR("vram_mib=16"), in_vram);
 	each_made("vram-peers", "in a GPU's memory within reach", MSVM_ONLY,
 		  ATTR("vram_mib=16") ATTR("peer_group=1"), in_vram);
+	each_made("peer-map-fails", "memory in reach can't be mapped",
+		  MSVM_ONLY, ATTR("vram_mib=16") ATTR("peer_group=1"),
+		  peer_map_fails);
 	each_made("copy-on-write", "shared with a child", MSVM_ONLY, NO_ATTRS,
 		  copy_on_write);
 	each_made("copy-on-write-nofault", "without page faults", MSVM_ONLY,

@@ -98,7 +98,7 @@ int msvm_range_commit(struct drm_msvm_range *range,
 
 /*
  * The memory is where this fault can't be served: in several devices', or in one's
- * that is out of reach, or in pages of a device that have to be copied on write,
+ * that is out of reach or can't be mapped, or in pages of a device that have to be copied on write,
  * which the CPU's fault does. System memory is in everybody's reach.
  *
  * Return: -EAGAIN, or the fault's result.
@@ -121,8 +121,9 @@ static int msvm_fault_to_system(struct msvm_fault *fault,
 
 /*
  * Map and bind what was walked, for the member that faulted. Context: sleeps; range
- * mutex held, not the notifier lock. Return: 0; -EAGAIN: the memory has changed;
- * -ENOMEM, or the error of the mapping, of the driver, or of msvm_attr_commit().
+ * mutex held, not the notifier lock. Return: 0; -EAGAIN: the memory has changed, or
+ * with mmap_lock held it is where it can't be mapped; -ENOMEM, or the error of the
+ * mapping, of the driver, or of msvm_attr_commit().
  */
 int msvm_fault_bind(struct msvm_fault *fault, struct drm_msvm_range *range)
 {
@@ -147,6 +148,8 @@ int msvm_fault_bind(struct msvm_fault *fault, struct drm_msvm_range *range)
 					&fault->attrs);
 	drm_gpusvm_notifier_unlock(gpusvm);
 
+	if (err == -EREMOTE && fault->hold)
+		err = -EAGAIN;
 	if (err && err != -EAGAIN && msvm_mutated(MSVM_MUTATE_FAIL_ALL_SLOTS)) {
 		down_write(&gpusvm->notifier_lock);
 		msvm_range_drop_all(range);
@@ -186,6 +189,9 @@ static int msvm_fault_walk_and_bind(struct msvm_fault *fault,
 		return msvm_fault_to_system(fault, range);
 
 	err = msvm_fault_bind(fault, range);
+	/* In reach, but not this time. */
+	if (err == -EREMOTE && READ_ONCE(range->dpagemap))
+		return msvm_fault_to_system(fault, range);
 	if (!err && !walked)
 		msvm_stat_inc(member->msvm, MSVM_STAT_WALKS_SAVED);
 	return err;

@@ -124,7 +124,10 @@ static bool msvm_run_is_device(struct drm_msvm_range *range, u64 run)
 	       to_msvm_pagemap(range->dpagemap);
 }
 
-/* Map one run of device memory, by its pagemap. */
+/*
+ * Map one run of device memory, by its pagemap. Return: 0; -EREMOTE: it can't be made
+ * accessible to the device.
+ */
 static int msvm_map_device_run(struct drm_msvm_range *range,
 			       struct drm_gpusvm_pages *pages, u64 run,
 			       enum dma_data_direction dir,
@@ -143,7 +146,7 @@ static int msvm_map_device_run(struct drm_msvm_range *range,
 						 pfn_to_page(pfn),
 						 msvm_run_order(run), dir);
 	if (addr->addr == DMA_MAPPING_ERROR)
-		return -EFAULT;
+		return -EREMOTE;
 	used = msvm_block_touch(pagemap->memory,
 				PFN_PHYS(pfn - pagemap->first_pfn), first);
 	if (used)
@@ -246,7 +249,8 @@ static int msvm_map_phys(struct drm_msvm_range *range,
  * are and the entry may be. Context: range mutex held, notifier lock held for reading, runs valid,
  * addresses reserved.
  *
- * Return: 0; or -EFAULT, -ENOMEM from the DMA API, and nothing is mapped.
+ * Return: 0; or -EREMOTE: another device's memory could not be mapped, as system memory
+ * might be; or -EFAULT, -ENOMEM from the DMA API; and nothing is mapped.
  */
 int msvm_map(struct drm_msvm_range *range, int idx)
 {

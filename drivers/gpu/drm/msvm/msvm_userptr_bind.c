@@ -193,11 +193,15 @@ static int msvm_userptr_reserve(struct msvm_userptr_job *job, unsigned int i)
 	return err ?: idx;
 }
 
-/* Map and bind from a walk. One that fails takes nothing from the others. */
+/*
+ * Map and bind from a walk. One that fails takes nothing from the others. Return: 0;
+ * -EAGAIN: the memory has changed; -EREMOTE: some can't map it where it is.
+ */
 static int msvm_userptr_commit(struct msvm_userptr_job *job)
 {
 	struct drm_msvm_range *range = &job->userptr->range;
 	struct drm_gpusvm *gpusvm = range->base.gpusvm;
+	bool remote = false;
 	unsigned int i;
 	int err = 0;
 
@@ -212,6 +216,7 @@ static int msvm_userptr_commit(struct msvm_userptr_job *job)
 	drm_gpusvm_notifier_lock(gpusvm);
 	for (i = 0, err = 0; i < job->nr && !err; i++) {
 		struct drm_msvm_userptr_binding *binding = job->bindings[i];
+		int ret;
 
 		if (!msvm_userptr_wanted(job, i))
 			continue;
@@ -220,14 +225,18 @@ static int msvm_userptr_commit(struct msvm_userptr_job *job)
 			err = -EAGAIN;
 			break;
 		}
-		msvm_userptr_done(job, i, msvm_range_commit
-			(range, binding->member,
-			 msvm_range_find_slot(range, binding->member->slot),
-			 NULL));
+		ret = msvm_range_commit(range, binding->member,
+					msvm_range_find_slot(range,
+							     binding->member->slot),
+					NULL);
+		if (ret == -EREMOTE && range->dpagemap)
+			remote = true;
+		else
+			msvm_userptr_done(job, i, ret);
 	}
 	drm_gpusvm_notifier_unlock(gpusvm);
 
-	return err;
+	return err ?: remote ? -EREMOTE : 0;
 }
 
 /* One try. Return: 0: all that are wanted are done; -EAGAIN; or why none can be. */
@@ -243,6 +252,8 @@ static int msvm_userptr_try(struct msvm_userptr_job *job)
 		err = msvm_userptr_walk(job);
 		if (!err)
 			err = msvm_userptr_commit(job);
+		if (err == -EREMOTE)
+			err = msvm_userptr_to_system(job);
 	}
 	mutex_unlock(&range->lock);
 

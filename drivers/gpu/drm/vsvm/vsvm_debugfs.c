@@ -160,6 +160,8 @@ void vsvm_gpu_debugfs_init(struct drm_minor *minor)
 				&gpu->fail_zap_wait);
 	debugfs_create_atomic_t("fail_dma_map", 0600, dir, &gpu->fail_dma_map);
 	debugfs_create_atomic_t("fail_alloc", 0600, dir, &gpu->fail_alloc);
+	debugfs_create_atomic_t("fail_peer_map", 0600, dir,
+				&gpu->fail_peer_map);
 	debugfs_create_atomic_t("fail_copy", 0600, dir, &gpu->fail_copy);
 	debugfs_create_file("vram_limit_mib", 0600, dir, gpu,
 			    &vsvm_vram_limit_fops);

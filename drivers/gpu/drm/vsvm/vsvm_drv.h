@@ -309,6 +309,8 @@ struct vsvm_gpu {
 	atomic_t fail_copy;
 	/** @fail_alloc: Next so many allocations of its memory fail (debugfs). */
 	atomic_t fail_alloc;
+	/** @fail_peer_map: Next so many mappings of it for others fail (debugfs). */
+	atomic_t fail_peer_map;
 	/** @fail_dma_map: The how manieth DMA mapping fails, 0: none (debugfs). */
 	atomic_t fail_dma_map;
 	/** @hold_flush: Shoot-downs do not complete for now (debugfs). */
