@@ -4,6 +4,7 @@
  * moment; see mm.h.
  */
 #include <fcntl.h>
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -244,4 +245,28 @@ long file_value(const char *path, const char *key)
 			ret = strtol(line + len + 1, NULL, 10);
 	fclose(f);
 	return ret;
+}
+
+/* Map registers of some device: at an address, or anywhere for NULL. */
+char *mm_registers(char *at)
+{
+	char *p = MAP_FAILED;
+	glob_t found;
+	size_t i;
+	int fd;
+
+	igt_require_f(!glob("/sys/bus/pci/devices/*/resource[0-9]", 0, NULL,
+			    &found), "no PCI device with registers\n");
+	for (i = 0; i < found.gl_pathc && p == MAP_FAILED; i++) {
+		fd = open(found.gl_pathv[i], O_RDWR | O_CLOEXEC);
+		if (fd < 0)
+			continue;
+		/* Ports cannot be mapped. */
+		p = mmap(at, SZ_4K, PROT_READ | PROT_WRITE,
+			 MAP_SHARED | (at ? MAP_FIXED : 0), fd, 0);
+		close(fd);
+	}
+	globfree(&found);
+	igt_require_f(p != MAP_FAILED, "no registers that can be mapped\n");
+	return p;
 }

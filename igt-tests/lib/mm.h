@@ -35,6 +35,7 @@ char *mm_mapped(struct vsvm_set *set, size_t len, uint64_t seed);
 char *mm_shared(struct vsvm_set *set, int fd, size_t len, uint64_t seed);
 void mm_all_fault(struct vsvm_set *set, char *p, int status);
 void mm_all_zero(struct vsvm_set *set, const char *p, size_t len);
+char *mm_registers(char *at);
 
 size_t mm_present(const void *p, size_t len);
 size_t mm_swapped(const void *p, size_t len);

@@ -17,6 +17,7 @@
 
 #define NO_FAULTS ATTR("page_faults=0")
 #define LEN SZ_2M
+#define INJECT "/sys/kernel/debug/drm_msvm/inject/alloc"
 
 static int try_keep(struct vsvm_set *set, int gpu, const void *p, size_t len,
 		    uint32_t access, uint32_t flags)
@@ -132,6 +133,116 @@ static void unmapped(struct vsvm_set *set)
 				  p + LEN, DRM_VSVM_ACCESS_WRITE);
 	expect_sum(set, p, LEN, sum, 1);
 	munmap(p, LEN);
+	munmap(sum, SZ_4K);
+}
+
+/*
+ * What can't be mapped at all takes the place of some that is kept: what is kept
+ * behind it is mapped again all the same.
+ */
+static void refused(struct vsvm_set *set)
+{
+	char *p = anon_aligned(3 * LEN, SZ_2M), *q = p + 2 * LEN;
+	uint64_t *sum = page();
+	int gpu;
+
+	memset(p, 1, 3 * LEN);
+	keep(set, p, LEN);
+	keep(set, q, LEN);
+	keep(set, sum, SZ_4K);
+	mm_registers(p + SZ_64K);
+	expect_sum(set, q, LEN, sum, 1);
+	igt_assert(!madvise(q, LEN, MADV_DONTNEED));
+	expect_sum(set, q, LEN, sum, 0);
+	expect_sum(set, p, SZ_64K, sum, 1);
+	for (gpu = 0; gpu < set->n; gpu++)
+		vsvm_expect_fault(set, gpu, vsvm_store(p + SZ_64K, 8, 1),
+				  -EFAULT, p + SZ_64K, DRM_VSVM_ACCESS_WRITE);
+	igt_assert(!munmap(p + SZ_64K, SZ_4K));
+	memset(q, 2, LEN);
+	expect_sum(set, q, LEN, sum, 2);
+	munmap(p, 3 * LEN);
+	munmap(sum, SZ_4K);
+}
+
+/* A hole, and behind it memory that can't be mapped for now: that is tried again. */
+static void hole(struct vsvm_set *set)
+{
+	char *p = anon_aligned(2 * LEN, SZ_2M);
+	uint64_t *sum = page();
+	int nth;
+
+	igt_require_f(!access(INJECT, W_OK),
+		      "drm_msvm was not built with CONFIG_DRM_MSVM_DEBUG\n");
+	memset(p, 1, 2 * LEN);
+	keep(set, p, 2 * LEN);
+	keep(set, sum, SZ_4K);
+	igt_assert(!munmap(p, LEN));
+	for (nth = 1; nth <= 4; nth++) {
+		char text[] = { '0' + nth, 0 };
+
+		expect_sum(set, p + LEN, LEN, sum, nth & 1);
+		igt_assert(file_write(INJECT, text));
+		igt_assert(!madvise(p + LEN, LEN, MADV_DONTNEED));
+		expect_sum(set, p + LEN, LEN, sum, 0);
+		igt_assert(file_write(INJECT, "0"));
+		memset(p + LEN, ~nth & 1, LEN);
+	}
+	munmap(p + LEN, LEN);
+	munmap(sum, SZ_4K);
+}
+
+/* Part of what is kept for writing may only be read: no more, and no less. */
+static void read_only(struct vsvm_set *set)
+{
+	char *p = anon_aligned(2 * LEN, SZ_2M), *q = p + LEN;
+	uint64_t *sum = page();
+	struct drm_vsvm_cmd cmd = vsvm_fill(p + SZ_64K, 3, LEN - SZ_64K);
+	int gpu;
+
+	memset(p, 1, 2 * LEN);
+	keep(set, p, 2 * LEN);
+	keep(set, sum, SZ_4K);
+	igt_assert(!mprotect(p, SZ_64K, PROT_READ));
+	expect_sum(set, p, SZ_64K, sum, 1);
+	for (gpu = 0; gpu < set->n; gpu++) {
+		vsvm_run(set, gpu, &cmd, 1);
+		vsvm_expect_fault(set, gpu, vsvm_store(p, 8, 1), -EFAULT, p,
+				  DRM_VSVM_ACCESS_WRITE);
+	}
+	/* Other memory comes and goes meanwhile. */
+	igt_assert(!madvise(q, LEN, MADV_DONTNEED));
+	expect_sum(set, q, LEN, sum, 0);
+	igt_assert(!mprotect(p, SZ_64K, PROT_READ | PROT_WRITE));
+	cmd = vsvm_fill(p, 4, LEN);
+	for (gpu = 0; gpu < set->n; gpu++)
+		vsvm_run(set, gpu, &cmd, 1);
+	expect_sum(set, p, LEN, sum, 4);
+	munmap(p, 2 * LEN);
+	munmap(sum, SZ_4K);
+}
+
+/* Nothing is asked about each page of a large hole, and VMs go without it. */
+static void large_hole(struct vsvm_set *set)
+{
+	size_t len = vsvm_scale(256, 64) * LEN;
+	char *p = anon_aligned(len, SZ_2M);
+	uint64_t *sum = page(), before[VSVM_MAX_SET];
+	int gpu;
+
+	igt_assert(!madvise(p, len, MADV_HUGEPAGE));
+	keep(set, sum, SZ_4K);
+	for (gpu = 0; gpu < set->n; gpu++)
+		igt_assert_eq(try_keep(set, gpu, p, len, DRM_VSVM_ACCESS_READ,
+				       0), 0);
+	for (gpu = 0; gpu < set->n; gpu++)
+		before[gpu] = vsvm_stats(set->fd[gpu], set->vm[gpu]).faults;
+	igt_assert(!munmap(p, len));
+	/* After that it was looked at. */
+	expect_sum(set, (char *)sum, 8, sum, 0);
+	for (gpu = 0; gpu < set->n; gpu++)
+		igt_assert(vsvm_stats(set->fd[gpu], set->vm[gpu]).faults -
+			   before[gpu] < len / SZ_4K / 8);
 	munmap(sum, SZ_4K);
 }
 
@@ -303,6 +414,14 @@ igt_main
 	each_made("invalidations-iommu", "behind an IOMMU", MSVM_ONLY,
 		  NO_FAULTS ATTR("dma=iommu"), invalidations);
 	each_made("unmapped", "memory is gone", MSVM_ONLY, NO_FAULTS, unmapped);
+	each_made("refused", "memory that can't be mapped in its place",
+		  MSVM_ONLY, NO_FAULTS, refused);
+	each_made("hole", "memory is gone, and the rest is not to be had",
+		  MSVM_ONLY, NO_FAULTS, hole);
+	each_made("read-only", "part of it may not be written", MSVM_ONLY,
+		  NO_FAULTS, read_only);
+	each_made("large-hole", "much memory is gone", MSVM_ONLY, NO_FAULTS,
+		  large_hole);
 	each_made("churn", "memory is taken away all the time", MSVM_ONLY,
 		  NO_FAULTS, under_churn);
 	each_made("pair", "a job that waits for a GPU with faults", MSVM_ONLY,

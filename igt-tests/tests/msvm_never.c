@@ -6,7 +6,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <glob.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,34 +88,10 @@ static void test_vdso(struct vsvm_set *set)
 		igt_assert_eq_u64(vsvm_gpu_load(set, i, p), *(uint64_t *)p);
 }
 
-/* Map registers of some device: at an address, or anywhere for NULL. */
-static char *registers(char *at)
-{
-	char *p = MAP_FAILED;
-	glob_t found;
-	size_t i;
-	int fd;
-
-	igt_require_f(!glob("/sys/bus/pci/devices/*/resource[0-9]", 0, NULL,
-			    &found), "no PCI device with registers\n");
-	for (i = 0; i < found.gl_pathc && p == MAP_FAILED; i++) {
-		fd = open(found.gl_pathv[i], O_RDWR | O_CLOEXEC);
-		if (fd < 0)
-			continue;
-		/* Ports cannot be mapped. */
-		p = mmap(at, SZ_4K, PROT_READ | PROT_WRITE,
-			 MAP_SHARED | (at ? MAP_FIXED : 0), fd, 0);
-		close(fd);
-	}
-	globfree(&found);
-	igt_require_f(p != MAP_FAILED, "no registers that can be mapped\n");
-	return p;
-}
-
 /* None is read, so none can be harmed. */
 static void test_pci_bar(struct vsvm_set *set)
 {
-	char *p = registers(NULL);
+	char *p = mm_registers(NULL);
 
 	refused(set, p, true);
 	munmap(p, SZ_4K);
@@ -129,7 +104,7 @@ static void test_beside(struct vsvm_set *set)
 
 	pattern_fill(p, SZ_64K, 2);
 	mm_all_agree(set, p, SZ_64K, 2);
-	igt_assert(registers(q) == q);
+	igt_assert(mm_registers(q) == q);
 	refused(set, q, true);
 	mm_all_check(set, p, SZ_64K, 2);
 	pattern_fill(q + SZ_4K, SZ_64K, 3);

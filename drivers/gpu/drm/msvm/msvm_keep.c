@@ -9,13 +9,12 @@
  */
 #include <linux/jiffies.h>
 #include <linux/maple_tree.h>
-#include <linux/mm.h>
-#include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/wait_bit.h>
 
 #include "msvm_internal.h"
+#include "msvm_keep.h"
 #include "msvm_memory.h"
 #include "msvm_trace.h"
 
@@ -174,35 +173,10 @@ void msvm_keep_recheck(struct drm_msvm_member *member)
 }
 
 /*
- * Map an interval. Context: sleeps, as a fault; @all: an error ends it. Return: 0 or
- * the first error.
+ * Do something for all intervals that are kept. Return: 0, or the error of the one
+ * that ended it.
  */
-static int msvm_keep_map(struct drm_msvm_member *member, unsigned long start,
-			 unsigned long end, enum drm_msvm_access access, bool all)
-{
-	unsigned long addr = start;
-	int err, first = 0;
-
-	while (addr < end) {
-		err = drm_msvm_handle_fault(member, addr, access);
-		if (err == -EACCES && !all && access != DRM_MSVM_ACCESS_READ)
-			err = drm_msvm_handle_fault(member, addr,
-						    DRM_MSVM_ACCESS_READ);
-		first = first ?: err;
-		if (err && (all || (err != -EFAULT && err != -EACCES)))
-			break;
-		addr = msvm_range_end_at(member->msvm, addr);
-		cond_resched();
-	}
-	return first;
-}
-
-/*
- * Map all that is kept. Parts that are no memory any more, or may not be accessed,
- * are passed over: what touches them fails. Return: 0, or the error after which it
- * must be tried again, or was given up.
- */
-static int msvm_keep_map_all(struct msvm_keep *keep)
+static int msvm_keep_each(struct msvm_keep *keep, msvm_keep_fn fn)
 {
 	MA_STATE(mas, &keep->intervals, 0, 0);
 	unsigned long start, end;
@@ -219,9 +193,8 @@ static int msvm_keep_map_all(struct msvm_keep *keep)
 		rcu_read_unlock();
 		if (!entry)
 			return 0;
-		err = msvm_keep_map(keep->member, start, end,
-				    xa_to_value(entry), false);
-		if (err && err != -EFAULT && err != -EACCES)
+		err = fn(keep->member, start, end, xa_to_value(entry));
+		if (err)
 			return err;
 	}
 }
@@ -267,7 +240,8 @@ static bool msvm_keep_done_binding(struct msvm_keep *keep)
 
 /*
  * Bind all userptrs that are kept bound. What is no memory any more, or may not be
- * accessed, stays as it is: what touches it fails. Return: as msvm_keep_map_all().
+ * accessed, stays as it is: what touches it fails. Return: 0; the error after which
+ * it must be tried again; -EINTR: the member leaves.
  */
 static int msvm_keep_bind_all(struct msvm_keep *keep)
 {
@@ -331,11 +305,17 @@ static bool msvm_keep_enter(struct msvm_keep *keep)
 	return ok;
 }
 
-static void msvm_keep_exit(struct msvm_keep *keep)
+/* It is done. Return: false if the member leaves. */
+static bool msvm_keep_exit(struct msvm_keep *keep)
 {
+	bool closing;
+
 	spin_lock(&keep->task_lock);
 	keep->task = NULL;
+	closing = keep->closing;
 	spin_unlock(&keep->task_lock);
+
+	return !closing;
 }
 
 /* Map what is kept, and start the queues unless more was taken away meanwhile. */
@@ -354,16 +334,15 @@ static void msvm_keep_work(struct work_struct *work)
 	mutex_lock(&keep->lock);
 	seq = keep->seq;
 	mutex_unlock(&keep->lock);
-	err = msvm_keep_map_all(keep);
+	err = msvm_keep_each(keep, msvm_keep_remap);
+	/* An interval that failed says nothing of the userptrs. */
 	if (err != -EINTR)
 		err = msvm_keep_bind_all(keep) ?: err;
-	msvm_keep_exit(keep);
-	if (err == -EINTR)
+	if (!msvm_keep_exit(keep))
 		goto out;
 
 	mutex_lock(&keep->lock);
-	if (keep->quiesced &&
-	    (seq != keep->seq || err == -EBUSY || err == -ENOMEM)) {
+	if (keep->quiesced && (seq != keep->seq || err)) {
 		keep->delay = min(2 * keep->delay, MSVM_KEEP_MAX_DELAY);
 		queue_delayed_work(msvm_keep_wq, &keep->work, keep->delay);
 	} else if (keep->quiesced) {
@@ -376,6 +355,20 @@ static void msvm_keep_work(struct work_struct *work)
 	mutex_unlock(&keep->lock);
 out:
 	disallow_signal(SIGKILL);
+}
+
+/* Stop the queues until the worker has mapped what is kept. Context: sleeps. */
+static void msvm_keep_leave_to_work(struct drm_msvm_member *member, u64 start)
+{
+	/* There is one, since something was mapped there. */
+	struct msvm_shard *shard = msvm_shard_get(member->msvm, start);
+
+	if (WARN_ON_ONCE(IS_ERR(shard)))
+		return;
+	/* As for all that stops queues; the intervals are in many shards anyway. */
+	down_write(&shard->gpusvm.notifier_lock);
+	msvm_keep_recheck(member);
+	up_write(&shard->gpusvm.notifier_lock);
 }
 
 /**
@@ -416,7 +409,7 @@ int drm_msvm_keep(struct drm_msvm_member *member, u64 start, u64 end,
 
 	guard(mutex)(&keep->change_lock);
 
-	err = msvm_keep_map(member, start, end, access, true);
+	err = msvm_keep_map(member, start, end, access);
 	if (err)
 		return err;
 	err = msvm_fail_alloc() ? -ENOMEM :
@@ -426,9 +419,10 @@ int drm_msvm_keep(struct drm_msvm_member *member, u64 start, u64 end,
 		return err;
 	/*
 	 * What was taken away before it was named stopped no queue. What is taken
-	 * away from now on does, whatever comes of this.
+	 * away from now on does. What can't be mapped for now is left to the worker.
 	 */
-	msvm_keep_map(member, start, end, access, false);
+	if (msvm_keep_remap(member, start, end, access))
+		msvm_keep_leave_to_work(member, start);
 	return 0;
 }
 EXPORT_SYMBOL_GPL(drm_msvm_keep);
