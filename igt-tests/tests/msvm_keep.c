@@ -248,7 +248,7 @@ static void large_hole(struct vsvm_set *set)
 
 /*
  * Churn: the process takes away memory next to what is kept all the time, and what
- * is kept every few milliseconds. (All the time would stop its own jobs for good.)
+ * is kept every few milliseconds.
  */
 static struct {
 	char *p;
@@ -300,6 +300,64 @@ static void under_churn(struct vsvm_set *set)
 	igt_assert_eq_u64(*counter, rounds * set->n);
 	munmap(p, 3 * LEN);
 	munmap(counter, SZ_4K);
+}
+
+/* Without a pause: what is kept is taken away as soon as it is there. */
+static void *take_thread(void *unused)
+{
+	while (!churn.stop) {
+		madvise(churn.p, LEN, MADV_DONTNEED);
+		churn.rounds++;
+	}
+	return unused;
+}
+
+static void *protect_thread(void *unused)
+{
+	while (!churn.stop) {
+		mprotect(churn.p, LEN, PROT_READ);
+		mprotect(churn.p, LEN, PROT_READ | PROT_WRITE);
+		churn.rounds++;
+	}
+	return unused;
+}
+
+/* Jobs get on, each command counted, and no value is lost. */
+static void without_pause(struct vsvm_set *set, void *(*fn)(void *unused))
+{
+	int rounds = vsvm_scale(10, 4), gpu, i;
+	char *p = anon_aligned(LEN, SZ_2M);
+	uint64_t *counter = page();
+	struct drm_vsvm_cmd cmds[2];
+	pthread_t thread;
+
+	keep(set, p, LEN);
+	keep(set, counter, SZ_4K);
+	churn.p = p;
+	churn.stop = 0;
+	churn.rounds = 0;
+	igt_assert(!pthread_create(&thread, NULL, fn, NULL));
+	cmds[0] = vsvm_copy(counter + 8, p + SZ_64K, 64);
+	cmds[1] = vsvm_add(counter, 8, 1, NULL);
+	for (i = 0; i < rounds; i++)
+		for (gpu = 0; gpu < set->n; gpu++)
+			vsvm_run(set, gpu, cmds, 2);
+	churn.stop = 1;
+	join_thread(thread);
+	igt_assert(churn.rounds > 0);
+	igt_assert_eq_u64(*counter, rounds * set->n);
+	munmap(p, LEN);
+	munmap(counter, SZ_4K);
+}
+
+static void taken(struct vsvm_set *set)
+{
+	without_pause(set, take_thread);
+}
+
+static void protected(struct vsvm_set *set)
+{
+	without_pause(set, protect_thread);
 }
 
 /*
@@ -424,6 +482,10 @@ igt_main
 		  large_hole);
 	each_made("churn", "memory is taken away all the time", MSVM_ONLY,
 		  NO_FAULTS, under_churn);
+	each_made("taken", "what is kept is taken away without a pause",
+		  MSVM_ONLY, NO_FAULTS, taken);
+	each_made("protected", "it becomes read-only without a pause",
+		  MSVM_ONLY, NO_FAULTS, protected);
 	each_made("pair", "a job that waits for a GPU with faults", MSVM_ONLY,
 		  NO_FAULTS, pair);
 	each_made("destroyed", "VMs go meanwhile", MSVM_ONLY, NO_FAULTS,

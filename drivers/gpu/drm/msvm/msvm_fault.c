@@ -455,6 +455,9 @@ static int msvm_fault_loop(struct msvm_fault *fault)
 			err = msvm_retry(member->msvm, &retry);
 		else
 			return err;
+		if (!err && fault->hasty &&
+		    retry.tries >= MSVM_FAULT_HOLD_TRIES)
+			err = -EBUSY;
 		if (err)
 			return err;
 		fault->hold = retry.tries >= MSVM_FAULT_HOLD_TRIES &&
@@ -462,27 +465,19 @@ static int msvm_fault_loop(struct msvm_fault *fault)
 	}
 }
 
-/*
- * Serve a fault, for a worker or for the calling task (@worker NULL). Context: as
- * for drm_msvm_handle_fault(). Return: as there, or for a worker -ERESTART: it is
- * to choose anew.
- */
-int msvm_fault_serve_for(struct msvm_fault_worker *worker,
-			 struct drm_msvm_member *member, u64 addr,
-			 enum drm_msvm_access access)
+/* Serve a fault of the member. Return: as msvm_fault_serve_for(). */
+static int msvm_fault_serve_at(struct msvm_fault *fault, u64 addr,
+			       enum drm_msvm_access access)
 {
-	struct msvm_fault fault = {
-		.member = member,
-		.worker = worker,
-		.addr = ALIGN_DOWN(addr, PAGE_SIZE),
-		.write = access != DRM_MSVM_ACCESS_READ,
-		.atomic = access == DRM_MSVM_ACCESS_ATOMIC,
-	};
+	struct drm_msvm_member *member = fault->member;
 	struct drm_msvm *msvm = member->msvm;
 	int err;
 
 	might_sleep();
 
+	fault->addr = ALIGN_DOWN(addr, PAGE_SIZE);
+	fault->write = access != DRM_MSVM_ACCESS_READ;
+	fault->atomic = access == DRM_MSVM_ACCESS_ATOMIC;
 	trace_msvm_fault_start(msvm->id, member->slot, addr, access);
 
 	if (WARN_ON_ONCE(READ_ONCE(member->leaving))) {
@@ -493,12 +488,12 @@ int msvm_fault_serve_for(struct msvm_fault_worker *worker,
 		err = -ESRCH;
 	} else {
 		/* One for all tries: no fault sees half of two policies. */
-		fault.policy = msvm_claim_policy(msvm);
-		fault.chunk = msvm_fault_chunk(&fault, SZ_2M);
-		err = msvm_fault_loop(&fault);
+		fault->policy = msvm_claim_policy(msvm);
+		fault->chunk = msvm_fault_chunk(fault, SZ_2M);
+		err = msvm_fault_loop(fault);
 		if (!err)
-			msvm_prefetch_window(&fault);
-		msvm_policy_put(fault.policy);
+			msvm_prefetch_window(fault);
+		msvm_policy_put(fault->policy);
 		/*
 		 * The last reference may be ours; tearing the whole address
 		 * space down is not for a fault worker to do.
@@ -512,11 +507,42 @@ int msvm_fault_serve_for(struct msvm_fault_worker *worker,
 	return err;
 }
 
+/*
+ * Serve a fault, for a worker or for the calling task (@worker NULL). Context: as
+ * for drm_msvm_handle_fault(). Return: as there, or for a worker -ERESTART: it is
+ * to choose anew.
+ */
+int msvm_fault_serve_for(struct msvm_fault_worker *worker,
+			 struct drm_msvm_member *member, u64 addr,
+			 enum drm_msvm_access access)
+{
+	struct msvm_fault fault = { .member = member, .worker = worker };
+
+	return msvm_fault_serve_at(&fault, addr, access);
+}
+
 /* Count a fault that was taken. Any context. */
 void msvm_fault_count(struct drm_msvm_member *member)
 {
 	atomic64_inc(&member->faults);
 	msvm_stat_inc(member->msvm, MSVM_STAT_FAULTS);
+}
+
+/*
+ * As drm_msvm_handle_fault(), but -EBUSY comes after a few tries already: the caller has
+ * other means.
+ */
+int msvm_fault_hastily(struct drm_msvm_member *member, u64 addr,
+		       enum drm_msvm_access access)
+{
+	struct msvm_fault fault = { .member = member, .hasty = true };
+	int err;
+
+	msvm_fault_count(member);
+	err = msvm_fault_serve_at(&fault, addr, access);
+	if (err)
+		msvm_stat_error(member->msvm, err);
+	return err;
 }
 
 /**

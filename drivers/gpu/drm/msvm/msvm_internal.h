@@ -69,7 +69,8 @@
  * An invalidation takes 6 and 7 and no other. It comes with mmap_lock or folio
  * locks held, which is why 3 and 4 must never be taken in it. The CPU side
  * changing during a fault is answered by trying again; when that happens too often,
- * by holding 5 for reading from the walk to the commit (msvm_hold.c).
+ * by holding 5 for reading from the walk to the commit (msvm_hold.c). What is kept
+ * mapped takes 5 for writing in that case and only tries 4 (msvm_keep_held.c).
  *
  * An address space is a set of shards over disjoint windows of
  * DRM_MSVM_NOTIFIER_SIZE bytes. Locks 3, 4 and 6 are a shard's or a range's, so
@@ -483,6 +484,8 @@ int msvm_range_commit(struct drm_msvm_range *range,
 int msvm_fault_serve_for(struct msvm_fault_worker *worker,
 			 struct drm_msvm_member *member, u64 addr,
 			 enum drm_msvm_access access);
+int msvm_fault_hastily(struct drm_msvm_member *member, u64 addr,
+		       enum drm_msvm_access access);
 void msvm_fault_count(struct drm_msvm_member *member);
 
 /* msvm_walk.c */
@@ -528,6 +531,9 @@ void msvm_keep_free(struct drm_msvm_member *member);
 void msvm_userptrs_destroy(struct drm_msvm *msvm);
 void msvm_userptr_reset(struct drm_msvm_member *member);
 int msvm_userptr_revalidate(struct drm_msvm_userptr_binding *binding);
+int msvm_userptr_revalidate_hastily(struct drm_msvm_userptr_binding *binding);
+int msvm_userptr_revalidate_held(struct drm_msvm_userptr_binding *binding);
+int msvm_userptr_lock_vmas(struct drm_msvm_userptr_binding *binding);
 u64 msvm_userptr_zap(struct drm_msvm_range *range, unsigned int slot);
 int msvm_userptr_bind_pages(struct drm_msvm_range *range, unsigned int slot,
 			    const struct drm_msvm_mapping *mapping);

@@ -9,6 +9,8 @@
  */
 #include <linux/jiffies.h>
 #include <linux/maple_tree.h>
+#include <linux/mmap_lock.h>
+#include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/wait_bit.h>
@@ -28,6 +30,8 @@
 #define MSVM_KEEP_MAX_DELAY	msecs_to_jiffies(100)
 /* Invalidations follow each other if they come within so many delays. */
 #define MSVM_KEEP_CALM		4
+/* After so many rounds in vain the process is kept out, see msvm_keep_held.c. */
+#define MSVM_KEEP_ROUNDS	3
 
 /**
  * struct msvm_keep - What a member has kept mapped.
@@ -49,6 +53,8 @@ struct msvm_keep {
 	u64 seq;
 	/** @quiesced: The queues are stopped. */
 	bool quiesced;
+	/** @rounds: Rounds in vain since it was calm. */
+	unsigned int rounds;
 	/** @delay: Before the next try, jiffies. */
 	unsigned long delay;
 	/** @resumed: When they were last started, jiffies. */
@@ -141,10 +147,12 @@ void msvm_keep_quiesce(struct drm_msvm_member *member)
 	if (!keep->quiesced) {
 		keep->quiesced = true;
 		if (time_before(jiffies, keep->resumed +
-				MSVM_KEEP_CALM * keep->delay))
+				MSVM_KEEP_CALM * keep->delay)) {
 			keep->delay = min(2 * keep->delay, MSVM_KEEP_MAX_DELAY);
-		else
+		} else {
 			keep->delay = max(MSVM_KEEP_DELAY, 1UL);
+			keep->rounds = 0;
+		}
 		member->dev->ops->quiesce(member);
 		msvm_stat_inc(member->msvm, MSVM_STAT_QUIESCES);
 	}
@@ -243,17 +251,18 @@ static bool msvm_keep_done_binding(struct msvm_keep *keep)
  * accessed, stays as it is: what touches it fails. Return: 0; the error after which
  * it must be tried again; -EINTR: the member leaves.
  */
-static int msvm_keep_bind_all(struct msvm_keep *keep)
+static int msvm_keep_bind_all(struct msvm_keep *keep,
+			      int (*fn)(struct drm_msvm_userptr_binding *))
 {
 	struct drm_msvm_userptr_binding *binding;
 	u64 pass = ++keep->pass;
 	int err, first = 0;
 
 	while ((binding = msvm_keep_next_binding(keep, pass))) {
-		err = msvm_userptr_revalidate(binding);
+		err = fn(binding);
 		if (!msvm_keep_done_binding(keep))
 			return -EINTR;
-		if (err == -EBUSY || err == -ENOMEM)
+		if (err == -EBUSY || err == -ENOMEM || err == -EAGAIN)
 			first = first ?: err;
 	}
 	return first;
@@ -305,55 +314,112 @@ static bool msvm_keep_enter(struct msvm_keep *keep)
 	return ok;
 }
 
-/* It is done. Return: false if the member leaves. */
-static bool msvm_keep_exit(struct msvm_keep *keep)
+static void msvm_keep_exit(struct msvm_keep *keep)
 {
-	bool closing;
-
 	spin_lock(&keep->task_lock);
 	keep->task = NULL;
-	closing = keep->closing;
 	spin_unlock(&keep->task_lock);
-
-	return !closing;
 }
 
-/* Map what is kept, and start the queues unless more was taken away meanwhile. */
-static void msvm_keep_work(struct work_struct *work)
+static u64 msvm_keep_seq(struct msvm_keep *keep)
 {
-	struct msvm_keep *keep = container_of(to_delayed_work(work),
-					      struct msvm_keep, work);
-	struct drm_msvm_member *member = keep->member;
 	u64 seq;
-	int err;
-
-	allow_kernel_signal(SIGKILL);
-	if (!msvm_keep_enter(keep))
-		goto out;
 
 	mutex_lock(&keep->lock);
 	seq = keep->seq;
 	mutex_unlock(&keep->lock);
-	err = msvm_keep_each(keep, msvm_keep_remap);
-	/* An interval that failed says nothing of the userptrs. */
-	if (err != -EINTR)
-		err = msvm_keep_bind_all(keep) ?: err;
-	if (!msvm_keep_exit(keep))
-		goto out;
+
+	return seq;
+}
+
+/*
+ * All that can be is mapped, or not (@err): start the queues, unless more was taken
+ * away since @seq. Also if some can never be mapped: jobs fail instead of waiting.
+ */
+static void msvm_keep_done(struct msvm_keep *keep, u64 seq, int err)
+{
+	struct drm_msvm_member *member = keep->member;
+
+	/* Its jobs are over. */
+	if (READ_ONCE(keep->closing))
+		return;
 
 	mutex_lock(&keep->lock);
 	if (keep->quiesced && (seq != keep->seq || err)) {
+		/* -EBUSY: it was faster each time, in one place. */
+		keep->rounds = err == -EBUSY ? MSVM_KEEP_ROUNDS :
+					       keep->rounds + 1;
 		keep->delay = min(2 * keep->delay, MSVM_KEEP_MAX_DELAY);
 		queue_delayed_work(msvm_keep_wq, &keep->work, keep->delay);
 	} else if (keep->quiesced) {
-		/* Also if it can never be mapped: jobs fail instead of waiting. */
 		keep->quiesced = false;
 		keep->resumed = jiffies;
 		member->dev->ops->resume(member);
 		msvm_stat_inc(member->msvm, MSVM_STAT_RESUMES);
 	}
 	mutex_unlock(&keep->lock);
+}
+
+/*
+ * Map what is kept and start the queues while the process is kept out. Return: 0;
+ * -EAGAIN: that is not possible; -EINTR: the member leaves, or that; -ESRCH.
+ */
+static int msvm_keep_round_held(struct msvm_keep *keep)
+{
+	struct mm_struct *mm = keep->member->msvm->mm;
+	u64 seq;
+	int err;
+
+	if (!mmget_not_zero(mm))
+		return -ESRCH;
+	err = mmap_write_lock_killable(mm);
+	if (err)
+		goto out;
+	/* Who changes something now is let out first, or it would count. */
+	err = msvm_keep_each(keep, msvm_keep_lock) ?:
+	      msvm_keep_bind_all(keep, msvm_userptr_lock_vmas);
+	seq = msvm_keep_seq(keep);
+	err = err ?: msvm_keep_each(keep, msvm_keep_held) ?:
+	      msvm_keep_bind_all(keep, msvm_userptr_revalidate_held);
+	if (!err)
+		msvm_keep_done(keep, seq, 0);
+	mmap_write_unlock(mm);
 out:
+	mmput_async(mm);
+	return err;
+}
+
+/* Map what is kept, and start the queues unless the process was faster. */
+static void msvm_keep_round(struct msvm_keep *keep, bool hasty)
+{
+	u64 seq = msvm_keep_seq(keep);
+	int err;
+
+	err = msvm_keep_each(keep, hasty ? msvm_keep_remap_hastily :
+					   msvm_keep_remap);
+	/* An interval that failed says nothing of the userptrs. */
+	if (err != -EINTR)
+		err = msvm_keep_bind_all(keep, hasty ?
+					 msvm_userptr_revalidate_hastily :
+					 msvm_userptr_revalidate) ?: err;
+	msvm_keep_done(keep, seq, err);
+}
+
+static void msvm_keep_work(struct work_struct *work)
+{
+	struct msvm_keep *keep = container_of(to_delayed_work(work),
+					      struct msvm_keep, work);
+	bool hold;
+
+	allow_kernel_signal(SIGKILL);
+	if (msvm_keep_enter(keep)) {
+		mutex_lock(&keep->lock);
+		hold = keep->rounds >= MSVM_KEEP_ROUNDS;
+		mutex_unlock(&keep->lock);
+		if (!hold || msvm_keep_round_held(keep))
+			msvm_keep_round(keep, !hold);
+		msvm_keep_exit(keep);
+	}
 	disallow_signal(SIGKILL);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * What is kept mapped (msvm_keep.c), and how it is mapped (msvm_keep_map.c).
+ * What is kept mapped (msvm_keep.c), and how it is mapped: by faults, with the process
+ * free to change it (msvm_keep_map.c), or with the process kept out (msvm_keep_held.c).
  */
 #ifndef __MSVM_KEEP_H__
 #define __MSVM_KEEP_H__
@@ -33,5 +34,15 @@ int msvm_keep_map(struct drm_msvm_member *member, unsigned long start,
 		  unsigned long end, enum drm_msvm_access access);
 int msvm_keep_remap(struct drm_msvm_member *member, unsigned long start,
 		    unsigned long end, enum drm_msvm_access access);
+int msvm_keep_remap_hastily(struct drm_msvm_member *member, unsigned long start,
+			    unsigned long end, enum drm_msvm_access access);
+
+/* msvm_keep_held.c */
+int msvm_keep_lock_vmas(struct mm_struct *mm, unsigned long start,
+			unsigned long end);
+int msvm_keep_lock(struct drm_msvm_member *member, unsigned long start,
+		   unsigned long end, enum drm_msvm_access access);
+int msvm_keep_held(struct drm_msvm_member *member, unsigned long start,
+		   unsigned long end, enum drm_msvm_access access);
 
 #endif /* __MSVM_KEEP_H__ */

@@ -89,19 +89,24 @@ int msvm_keep_map(struct drm_msvm_member *member, unsigned long start,
 	return 0;
 }
 
+/* How a page is mapped: drm_msvm_handle_fault(), or msvm_fault_hastily(). */
+typedef int (*msvm_keep_fault_fn)(struct drm_msvm_member *member, u64 addr,
+				  enum drm_msvm_access access);
+
 /* Map one part from its start on, as far as one range goes. Return: as a fault. */
 static int msvm_keep_map_part(struct drm_msvm_member *member,
 			      const struct msvm_keep_part *part,
-			      enum drm_msvm_access access)
+			      enum drm_msvm_access access,
+			      msvm_keep_fault_fn fault)
 {
 	struct mm_struct *mm = member->msvm->mm;
 	unsigned long addr = part->start;
 	struct msvm_keep_part now;
 	int err;
 
-	err = drm_msvm_handle_fault(member, addr, part->access);
+	err = fault(member, addr, part->access);
 	if (err == -EACCES && part->access != DRM_MSVM_ACCESS_READ) {
-		err = drm_msvm_handle_fault(member, addr, DRM_MSVM_ACCESS_READ);
+		err = fault(member, addr, DRM_MSVM_ACCESS_READ);
 		/* An attribute refuses both, so the process just changed it. */
 		if (!err && access == DRM_MSVM_ACCESS_WRITE)
 			err = -EBUSY;
@@ -118,13 +123,10 @@ static int msvm_keep_map_part(struct drm_msvm_member *member,
 	return err;
 }
 
-/*
- * Map what there is of an interval, read-only where the process itself may do no more.
- * Parts that can't be mapped are passed over. Context: sleeps, as a fault. Return: 0,
- * or the error after which it must be tried again.
- */
-int msvm_keep_remap(struct drm_msvm_member *member, unsigned long start,
-		    unsigned long end, enum drm_msvm_access access)
+static int msvm_keep_remap_by(struct drm_msvm_member *member,
+			      unsigned long start, unsigned long end,
+			      enum drm_msvm_access access,
+			      msvm_keep_fault_fn fault)
 {
 	struct drm_msvm *msvm = member->msvm;
 	struct msvm_keep_part part;
@@ -134,7 +136,8 @@ int msvm_keep_remap(struct drm_msvm_member *member, unsigned long start,
 	for (;;) {
 		err = msvm_keep_next_part(msvm->mm, addr, end, access, &part);
 		if (!err)
-			err = msvm_keep_map_part(member, &part, access);
+			err = msvm_keep_map_part(member, &part, access,
+						 fault);
 		else if (err != -EINTR)
 			return 0;
 		if (msvm_keep_transient(err))
@@ -146,4 +149,24 @@ int msvm_keep_remap(struct drm_msvm_member *member, unsigned long start,
 		addr = umin(msvm_range_end_at(msvm, part.start), part.end);
 		cond_resched();
 	}
+}
+
+/*
+ * Map what there is of an interval, read-only where the process itself may do no more.
+ * Parts that can't be mapped are passed over. Context: sleeps, as a fault. Return: 0,
+ * or the error after which it must be tried again.
+ */
+int msvm_keep_remap(struct drm_msvm_member *member, unsigned long start,
+		    unsigned long end, enum drm_msvm_access access)
+{
+	return msvm_keep_remap_by(member, start, end, access,
+				  drm_msvm_handle_fault);
+}
+
+/* Likewise, if it is soon done. */
+int msvm_keep_remap_hastily(struct drm_msvm_member *member, unsigned long start,
+			    unsigned long end, enum drm_msvm_access access)
+{
+	return msvm_keep_remap_by(member, start, end, access,
+				  msvm_fault_hastily);
 }

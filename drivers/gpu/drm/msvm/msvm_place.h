@@ -31,6 +31,7 @@ struct msvm_policy;
  * @chunk: Largest range to make; shrinks when a larger one can't be served.
  * @walk_failed: It was the walk that failed, so a smaller range may do.
  * @hold: This try holds mmap_lock from the walk to the commit.
+ * @hasty: Give up after a few tries.
  * @stay: Memory was brought to where the fault can be served: leave it there.
  * @counted: It is counted in the range's history.
  * @napping: It was told to wait, for the first time at @nap_began.
@@ -49,6 +50,7 @@ struct msvm_fault {
 	unsigned long chunk;
 	bool walk_failed;
 	bool hold;
+	bool hasty;
 	bool stay;
 	bool counted;
 	bool napping;

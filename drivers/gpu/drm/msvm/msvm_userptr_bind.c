@@ -9,9 +9,13 @@
 
 #include "msvm_control.h"
 #include "msvm_internal.h"
+#include "msvm_keep.h"
 #include "msvm_memory.h"
 #include "msvm_trace.h"
 #include "msvm_userptr.h"
+
+/* Tries of who has other means. */
+#define MSVM_USERPTR_HASTE	4
 
 /**
  * struct msvm_userptr_job - Bindings of one userptr to bind.
@@ -19,6 +23,8 @@
  * @bindings: The bindings.
  * @nr: Number of @bindings.
  * @write: All that are not done; otherwise those that only read.
+ * @hasty: Give up after a few tries.
+ * @held: mmap_lock is held, and nothing can be done that takes it, or comes before it.
  * @done: Bindings that are over.
  * @err: First error of those.
  */
@@ -27,6 +33,8 @@ struct msvm_userptr_job {
 	struct drm_msvm_userptr_binding **bindings;
 	unsigned int nr;
 	bool write;
+	bool hasty;
+	bool held;
 	DECLARE_BITMAP(done, DRM_MSVM_MAX_MEMBERS);
 	int err;
 };
@@ -85,10 +93,10 @@ static unsigned int msvm_userptr_sort(struct msvm_userptr_job *job)
 }
 
 /*
- * Why did a walk fail? It is the whole of the interval that counts. Return: 0 if
- * nothing is wrong with any of it.
+ * What is wrong with an interval? It is the whole of it that counts. mmap_lock held.
+ * Return: 0 if it is nothing.
  */
-static int msvm_userptr_reason(struct drm_msvm_userptr *userptr, bool write)
+static int msvm_userptr_check(struct drm_msvm_userptr *userptr, bool write)
 {
 	struct mm_struct *mm = msvm_range_context(&userptr->range)->mm;
 	unsigned long addr = userptr_start(userptr);
@@ -96,7 +104,8 @@ static int msvm_userptr_reason(struct drm_msvm_userptr *userptr, bool write)
 	struct vm_area_struct *vma;
 	int err = 0;
 
-	mmap_read_lock(mm);
+	mmap_assert_locked(mm);
+
 	while (!err && addr < end) {
 		vma = find_vma_intersection(mm, addr, end);
 		if (!vma || vma->vm_start > addr)
@@ -108,6 +117,17 @@ static int msvm_userptr_reason(struct drm_msvm_userptr *userptr, bool write)
 		else
 			addr = vma->vm_end;
 	}
+	return err;
+}
+
+/* Why did a walk fail? Return: as above. */
+static int msvm_userptr_reason(struct drm_msvm_userptr *userptr, bool write)
+{
+	struct mm_struct *mm = msvm_range_context(&userptr->range)->mm;
+	int err;
+
+	mmap_read_lock(mm);
+	err = msvm_userptr_check(userptr, write);
 	mmap_read_unlock(mm);
 
 	return err;
@@ -117,10 +137,13 @@ static int msvm_userptr_reason(struct drm_msvm_userptr *userptr, bool write)
 static int msvm_userptr_to_system(struct msvm_userptr_job *job)
 {
 	struct drm_msvm_userptr *userptr = job->userptr;
-	int err = drm_msvm_migrate(job->bindings[0]->member,
-				   userptr_start(userptr),
-				   userptr_end(userptr), NULL);
+	int err;
 
+	if (job->held)
+		return -EAGAIN;
+	err = drm_msvm_migrate(job->bindings[0]->member,
+			       userptr_start(userptr), userptr_end(userptr),
+			       NULL);
 	return !err || err == -EBUSY ? -EAGAIN : err;
 }
 
@@ -148,7 +171,9 @@ static int msvm_userptr_walk(struct msvm_userptr_job *job)
 		msvm_stat_inc(msvm_range_context(range),
 			      MSVM_STAT_WALKS_SAVED);
 	} else {
-		err = msvm_walk(range, write, false);
+		err = msvm_walk(range, write, job->held);
+		if (err && job->held)
+			return -EAGAIN;
 		if (err == -EXDEV)
 			return msvm_userptr_to_system(job);
 		if (err == -EFAULT || err == -EPERM)
@@ -179,7 +204,11 @@ static int msvm_userptr_reserve(struct msvm_userptr_job *job, unsigned int i)
 	struct drm_msvm_range *range = &job->userptr->range;
 	int idx, err;
 
-	if (binding->ops->prepare) {
+	/* It is prepared already if it has an entry. */
+	if (job->held &&
+	    msvm_range_find_slot(range, binding->member->slot) < 0)
+		return -EAGAIN;
+	if (binding->ops->prepare && !job->held) {
 		err = binding->ops->prepare(binding);
 		if (err)
 			return err;
@@ -273,7 +302,9 @@ static void msvm_userptr_loop(struct msvm_userptr_job *job, bool write)
 	do {
 		err = msvm_userptr_try(job);
 		if (err == -EAGAIN)
-			err = msvm_retry(msvm, &retry) ?: -EAGAIN;
+			err = msvm_retry(msvm, &retry) ?:
+			      job->hasty && retry.tries >= MSVM_USERPTR_HASTE ?
+			      -EBUSY : -EAGAIN;
 	} while (err == -EAGAIN);
 	if (!err)
 		return;
@@ -284,6 +315,22 @@ static void msvm_userptr_loop(struct msvm_userptr_job *job, bool write)
 		    !(err == -EACCES && write &&
 		      msvm_userptr_read_only(job->bindings[i])))
 			msvm_userptr_done(job, i, err);
+}
+
+/* Bind those of a job. Context and return: as below. */
+static int msvm_userptr_run(struct msvm_userptr_job *job)
+{
+	struct mm_struct *mm = job->bindings[0]->member->msvm->mm;
+
+	if (!mmget_not_zero(mm))
+		return -ESRCH;
+	msvm_userptr_loop(job, true);
+	if (!bitmap_full(job->done, job->nr))
+		msvm_userptr_loop(job, false);
+	/* The last reference may be ours, and this is no place to end an mm. */
+	mmput_async(mm);
+
+	return job->err;
 }
 
 /**
@@ -347,7 +394,6 @@ int drm_msvm_userptr_bind(struct drm_msvm_userptr_binding **bindings,
 			  unsigned int nr)
 {
 	struct msvm_userptr_job job = { .bindings = bindings, .nr = nr };
-	struct mm_struct *mm;
 	unsigned int i;
 
 	might_sleep();
@@ -358,23 +404,20 @@ int drm_msvm_userptr_bind(struct drm_msvm_userptr_binding **bindings,
 		if (bindings[i]->userptr != job.userptr)
 			return -EINVAL;
 
-	mm = bindings[0]->member->msvm->mm;
-	if (!mmget_not_zero(mm))
-		return -ESRCH;
-	msvm_userptr_loop(&job, true);
-	if (!bitmap_full(job.done, nr))
-		msvm_userptr_loop(&job, false);
-	/* The last reference may be ours, and this is no place to end an mm. */
-	mmput_async(mm);
-
-	return job.err;
+	return msvm_userptr_run(&job);
 }
 EXPORT_SYMBOL_GPL(drm_msvm_userptr_bind);
 
-/* For the worker that keeps it bound. Context and return: as above. */
-int msvm_userptr_revalidate(struct drm_msvm_userptr_binding *binding)
+static int msvm_userptr_rebind(struct drm_msvm_userptr_binding *binding,
+			       bool hasty)
 {
 	struct drm_msvm *msvm = binding->member->msvm;
+	struct msvm_userptr_job job = {
+		.userptr = binding->userptr,
+		.bindings = &binding,
+		.nr = 1,
+		.hasty = hasty,
+	};
 	bool valid;
 	int err;
 
@@ -384,13 +427,68 @@ int msvm_userptr_revalidate(struct drm_msvm_userptr_binding *binding)
 	if (valid)
 		return 0;
 
-	err = drm_msvm_userptr_bind(&binding, 1);
+	err = msvm_userptr_run(&job);
 	if (!err)
 		msvm_stat_inc(msvm, MSVM_STAT_USERPTR_REVALIDATIONS);
 	trace_msvm_userptr_revalidate(msvm->id, binding->member->slot,
 				      binding->start, binding->end,
 				      !msvm_userptr_read_only(binding), err);
 	return err;
+}
+
+/* For the worker that keeps it bound. Context and return: as above. */
+int msvm_userptr_revalidate(struct drm_msvm_userptr_binding *binding)
+{
+	return msvm_userptr_rebind(binding, false);
+}
+
+/* Likewise, if it is soon done. */
+int msvm_userptr_revalidate_hastily(struct drm_msvm_userptr_binding *binding)
+{
+	return msvm_userptr_rebind(binding, true);
+}
+
+/* Likewise if the worker keeps the process out: see msvm_keep_lock_vmas(). */
+int msvm_userptr_lock_vmas(struct drm_msvm_userptr_binding *binding)
+{
+	return msvm_keep_lock_vmas(binding->member->msvm->mm, binding->start,
+				   binding->end);
+}
+
+/*
+ * And then bind it, if that is possible so; what is wrong with the memory stays wrong.
+ * Context: sleeps; mmap_lock held for writing. Return: 0; -EAGAIN: it is not possible;
+ * or why it can't be bound.
+ */
+int msvm_userptr_revalidate_held(struct drm_msvm_userptr_binding *binding)
+{
+	struct drm_msvm_userptr *userptr = binding->userptr;
+	struct drm_msvm_range *range = &userptr->range;
+	struct msvm_userptr_job job = {
+		.userptr = userptr,
+		.bindings = &binding,
+		.nr = 1,
+		.write = true,
+		.held = true,
+	};
+	int err;
+
+	err = msvm_userptr_check(userptr, !msvm_userptr_read_only(binding));
+	if (err)
+		return err;
+	if (!mutex_trylock(&range->lock))
+		return -EAGAIN;
+	if (msvm_userptr_sort(&job)) {
+		err = msvm_userptr_walk(&job);
+		if (!err)
+			err = msvm_userptr_commit(&job);
+		if (!err && !job.err)
+			msvm_stat_inc(binding->member->msvm,
+				      MSVM_STAT_USERPTR_REVALIDATIONS);
+	}
+	mutex_unlock(&range->lock);
+
+	return err == -EREMOTE ? -EAGAIN : err ?: job.err;
 }
 
 /* The driver's part of a bind. Context: as for &drm_msvm_userptr_ops.bind. */
