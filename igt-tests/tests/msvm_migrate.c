@@ -318,6 +318,57 @@ static void prefetch_munmap(struct vsvm_set *set)
 	vram_expect_empty(set);
 }
 
+#define SLOW	VRAM ATTR("copy_mbps=4")
+
+/* Has a job ended? */
+static bool job_over(struct vsvm_set *set, uint64_t job)
+{
+	struct drm_vsvm_wait args = {
+		.vm_id = set->vm[0], .job_id = job,
+	};
+
+	return vsvm_ioctl(set->fd[0], DRM_IOCTL_VSVM_WAIT, &args) != -ETIME;
+}
+
+/*
+ * The end goes while the rest is on its way, by a slow link: nobody waits for all of it
+ * to arrive, and what is gone is not moved.
+ */
+static bool cancelled_once(struct vsvm_set *set)
+{
+	size_t len = 4 * SZ_2M;
+	char *p = anon_aligned(len + SZ_2M, SZ_2M);
+	struct drm_vsvm_cmd cmd = vram_prefetch(set, p, len + SZ_2M, 0);
+	uint64_t moved = vram_info(set, 0).moved_in, job, now;
+	bool early;
+
+	memset(p, 1, len + SZ_2M);
+	job = vsvm_submit(set->fd[0], set->vm[0], 0, &cmd, 1);
+	while (vram_info(set, 0).moved_in == moved && !job_over(set, job))
+		usleep(100);
+	igt_assert(!munmap(p + len, SZ_2M));
+	now = vram_info(set, 0).moved_in;
+	early = !job_over(set, job) && now - moved < len;
+	igt_assert_eq(vsvm_wait(set->fd[0], set->vm[0], job).status, 0);
+	if (early)
+		igt_assert_eq_u64(vram_info(set, 0).moved_in - moved, len);
+	vram_expect(set, p, len, where_gpu(set, 0));
+	munmap(p, len);
+	vram_expect_empty(set);
+	return early;
+}
+
+static void prefetch_cancelled(struct vsvm_set *set)
+{
+	int i;
+
+	/* The test may be kept from running for that long, but not each time. */
+	for (i = 0; i < 10; i++)
+		if (cancelled_once(set))
+			return;
+	igt_assert_f(false, "munmap() waited for all of it\n");
+}
+
 /*
  * The n-th copy fails: what was to move stays and works. Only the job runs with
  * it: the job's output moves as well, and how many copies take both in depends
@@ -425,6 +476,8 @@ igt_main
 	each_made("prefetch", "the prefetch command", MSVM_ONLY, VRAM, prefetch);
 	each_made("prefetch-munmap", "memory goes meanwhile", MSVM_ONLY, VRAM,
 		  prefetch_munmap);
+	each_made("prefetch-cancelled", "part of it goes meanwhile", MSVM_ONLY,
+		  SLOW, prefetch_cancelled);
 	each_made("copy-fails", "copies that fail", MSVM_ONLY, VRAM, copy_fails);
 	each_made("bad-input", "what the ioctls refuse", MSVM_ONLY, VRAM,
 		  bad_input);
