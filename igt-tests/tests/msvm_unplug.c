@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -22,6 +23,8 @@
 #include "../lib/vram.h"
 
 #define MIB	(1UL << 20)
+/* As drm_msvm's shards. */
+#define WINDOW	(512 * MIB)
 #define VRAM	ATTR("vram_mib=8")
 #define PEERS	VRAM ATTR("peer_group=1")
 
@@ -197,6 +200,66 @@ static void one_by_one(struct vsvm_set *set)
 	munmap(p, len);
 }
 
+static void *truncate_file(void *data)
+{
+	return ftruncate(*(int *)data, 0) ? (void *)1 : NULL;
+}
+
+/*
+ * The collector takes the last range away that a GPU has, and waits for an
+ * invalidation elsewhere, which nobody answers; meanwhile the GPU goes. What is
+ * left of it in the range may not be looked at then.
+ */
+static void gone_while_collected(struct vsvm_set *set)
+{
+	uint32_t id = vsvm_stats(set->fd[0], set->vm[0]).context_id, other;
+	int last = set->n - 1, fd = memfd_create("msvm", MFD_CLOEXEC);
+	int64_t deadline = vsvm_deadline(60);
+	uint64_t *results = anon(SZ_4K), ranges;
+	struct drm_vsvm_cmd cmd;
+	pthread_t thread;
+	char *p, *q;
+
+	igt_require_f(last, "two GPUs are needed\n");
+	igt_assert(fd >= 0 && !ftruncate(fd, SZ_4K));
+	q = mmap(NULL, SZ_4K, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	igt_assert(q != MAP_FAILED);
+	/* Nothing else is in its window. */
+	p = anon_aligned(2 * WINDOW, WINDOW);
+	igt_assert(!mprotect(p, 2 * WINDOW, PROT_NONE));
+	igt_assert(!mprotect(p, SZ_64K, PROT_READ | PROT_WRITE));
+	vsvm_gpu_write(set, last, results, SZ_4K, 1);
+	ranges = context_value(id, "info", "ranges");
+	cmd = vsvm_store(p, 8, 1);
+	vsvm_run(set, last, &cmd, 1);
+	igt_assert_eq_u64(context_value(id, "info", "ranges"), ranges + 1);
+
+	/* Its invalidations need no lock of drm_msvm. */
+	other = vsvm_vm_create(set->fd[0], DRM_VSVM_VM_LAYOUT_1TO1);
+	cmd = vsvm_store(q, 8, 1);
+	igt_assert_eq(vsvm_wait(set->fd[0], other,
+				vsvm_submit(set->fd[0], other, 0, &cmd,
+					    1)).status, 0);
+	gpu_debugfs_write(set->fd[0], "hold_flush", 1);
+	igt_assert(!pthread_create(&thread, NULL, truncate_file, &fd));
+	while (!gpu_counter(set->fd[0], "held"))
+		igt_assert(vsvm_now() < deadline);
+
+	igt_assert(!munmap(p, SZ_64K));
+	while (context_value(id, "info", "ranges") > ranges)
+		igt_assert(vsvm_now() < deadline);
+	igt_assert(!gpu_pull(last));
+	close(set->fd[last]);
+	set->n--;
+	gpu_debugfs_write(set->fd[0], "hold_flush", 0);
+	join_thread(thread);
+	igt_assert_eq(vsvm_vm_destroy(set->fd[0], other), 0);
+	munmap(p, 2 * WINDOW);
+	munmap(q, SZ_4K);
+	munmap(results, SZ_4K);
+	close(fd);
+}
+
 /* A new GPU takes the place of the one that was pulled out. */
 static void replaced(struct vsvm_set *set)
 {
@@ -321,6 +384,8 @@ igt_main
 		  one_by_one);
 	each_made("one-by-one-peers", "likewise, with peers", MSVM_ONLY, PEERS,
 		  one_by_one);
+	each_made("gone-while-collected", "a GPU goes while its range is removed",
+		  MSVM_ONLY, NO_ATTRS, gone_while_collected);
 	each_made("replaced", "a new GPU takes the place", MSVM_ONLY, VRAM,
 		  replaced);
 	each_made("module-stays", "modules stay while pages are there",

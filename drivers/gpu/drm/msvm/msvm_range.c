@@ -60,13 +60,26 @@ static size_t msvm_slots_size(unsigned int cap)
 		      sizeof(struct msvm_slot_entry));
 }
 
-/* Free the DMA address array of an entry that is not mapped. */
+/*
+ * Free the DMA address array of an entry that is not mapped. Its device may be gone:
+ * one that leaves takes its entries out of the ranges that it finds in the index only.
+ * So this is not drm_gpusvm_free_pages(), which looks at it whatever is mapped.
+ */
 static void msvm_range_free_entry(struct drm_msvm_range *range, int idx)
 {
 	struct msvm_slot_entry *entry = &range->entries[idx];
+	struct drm_gpusvm_pages *pages = &range->pages[idx];
+	struct drm_gpusvm_pages_flags flags = {
+		.__flags = READ_ONCE(pages->flags.__flags),
+	};
 
-	drm_gpusvm_free_pages(range->base.gpusvm, &range->pages[idx],
-			      msvm_range_npages(range));
+	if (WARN_ON_ONCE(flags.has_dma_mapping)) {
+		drm_gpusvm_free_pages(range->base.gpusvm, pages,
+				      msvm_range_npages(range));
+	} else {
+		kvfree(pages->dma_addr);
+		pages->dma_addr = NULL;
+	}
 	msvm_stat_bytes(msvm_range_context(range),
 			-(s64)(entry->cap * sizeof(struct drm_pagemap_addr)));
 	entry->cap = 0;
