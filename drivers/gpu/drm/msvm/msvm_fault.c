@@ -471,6 +471,7 @@ static int msvm_fault_serve_at(struct msvm_fault *fault, u64 addr,
 {
 	struct drm_msvm_member *member = fault->member;
 	struct drm_msvm *msvm = member->msvm;
+	unsigned int slot = member->slot;
 	int err;
 
 	might_sleep();
@@ -478,7 +479,7 @@ static int msvm_fault_serve_at(struct msvm_fault *fault, u64 addr,
 	fault->addr = ALIGN_DOWN(addr, PAGE_SIZE);
 	fault->write = access != DRM_MSVM_ACCESS_READ;
 	fault->atomic = access == DRM_MSVM_ACCESS_ATOMIC;
-	trace_msvm_fault_start(msvm->id, member->slot, addr, access);
+	trace_msvm_fault_start(msvm->id, slot, addr, access);
 
 	if (WARN_ON_ONCE(READ_ONCE(member->leaving))) {
 		err = -EIO;
@@ -501,7 +502,8 @@ static int msvm_fault_serve_at(struct msvm_fault *fault, u64 addr,
 		mmput_async(msvm->mm);
 	}
 
-	trace_msvm_fault_end(msvm->id, member->slot, addr, access, err);
+	/* After -ERESTART the fault is another worker's, and the member may be gone. */
+	trace_msvm_fault_end(msvm->id, slot, addr, access, err);
 	if (msvm_mutated(MSVM_MUTATE_SWALLOW_ERROR) && err != -ERESTART)
 		return 0;
 	return err;
@@ -510,7 +512,7 @@ static int msvm_fault_serve_at(struct msvm_fault *fault, u64 addr,
 /*
  * Serve a fault, for a worker or for the calling task (@worker NULL). Context: as
  * for drm_msvm_handle_fault(). Return: as there, or for a worker -ERESTART: it is
- * to choose anew.
+ * to choose anew, and the fault may be another's, which has perhaps ended it.
  */
 int msvm_fault_serve_for(struct msvm_fault_worker *worker,
 			 struct drm_msvm_member *member, u64 addr,
