@@ -359,11 +359,11 @@ static void msvm_worker_run(struct work_struct *work)
 
 	clear_bit(worker - pool->workers, pool->active);
 	/*
-	 * Pairs with the push, which adds and then looks for a worker that is
-	 * not active: either it finds us, or we find what it added.
+	 * Pairs with whoever adds a fault, pushed or given back, and then looks for
+	 * a worker that is not active: either it finds us, or we find what it added.
 	 */
 	smp_mb__after_atomic();
-	if (!llist_empty(&pool->inbox))
+	if (!llist_empty(&pool->inbox) || !list_empty(&pool->fifo))
 		msvm_pool_kick(pool);
 }
 
