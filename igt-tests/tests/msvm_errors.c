@@ -18,6 +18,7 @@
 #include <linux/userfaultfd.h>
 
 #include "../lib/each.h"
+#include "../lib/uffd.h"
 
 /* After any error the VM goes on working. */
 static void still_works(struct vsvm_set *set, int gpu)
@@ -142,6 +143,63 @@ static void test_past_eof(struct vsvm_set *set)
 	       DRM_VSVM_ACCESS_READ);
 	munmap(p, SZ_2M);
 	munmap(result, SZ_4K);
+	close(fd);
+}
+
+/*
+ * Faults of all GPUs wait for the first one, which is stuck, in a range that can't be
+ * had as a whole, as it turns out then: a few tries later all have smaller ones.
+ */
+static void test_past_eof_together(struct vsvm_set *set)
+{
+	enum { PAGES = 5, ENGINES = 2, ROUNDS = 5, TRIES = 8 };
+	static uint64_t jobs[VSVM_MAX_SET * ENGINES];
+	uint32_t id = vsvm_stats(set->fd[0], set->vm[0]).context_id;
+	int fd = memfd_create("msvm", MFD_CLOEXEC), n = set->n * ENGINES;
+	char *p = anon_aligned(SZ_2M, SZ_2M);
+	uint64_t retries, all = 0, faults;
+	int64_t deadline;
+	int round, k;
+
+	igt_assert(fd >= 0);
+	for (round = 1; round <= ROUNDS; round++) {
+		int uffd = uffd_open();
+
+		/* No page is there. */
+		igt_assert(!ftruncate(fd, 0) && !ftruncate(fd, PAGES * SZ_4K));
+		igt_assert(mmap(p, SZ_2M, PROT_READ | PROT_WRITE,
+				MAP_SHARED | MAP_FIXED, fd, 0) == p);
+		uffd_register(uffd, p, SZ_2M);
+		retries = context_value(id, "stats", "retries");
+		faults = context_value(id, "stats", "faults");
+		for (k = 0; k < n; k++) {
+			struct drm_vsvm_cmd cmd =
+				vsvm_store(p + k % PAGES * SZ_4K + 8 * k, 8,
+					   round + k);
+
+			jobs[k] = vsvm_submit(set->fd[k / ENGINES],
+					      set->vm[k / ENGINES], k % ENGINES,
+					      &cmd, 1);
+			if (!k)
+				uffd_wait_fault(uffd);
+		}
+		deadline = vsvm_deadline(30);
+		while (context_value(id, "stats", "faults") < faults + n)
+			igt_assert(vsvm_now() < deadline);
+		uffd_unregister(uffd, p, SZ_2M);
+		for (k = 0; k < n; k++) {
+			igt_assert_eq(vsvm_wait(set->fd[k / ENGINES],
+						set->vm[k / ENGINES],
+						jobs[k]).status, 0);
+			igt_assert_eq_u64(*(uint64_t *)(p + k % PAGES * SZ_4K +
+							8 * k), round + k);
+		}
+		all += context_value(id, "stats", "retries") - retries;
+		close(uffd);
+	}
+	igt_info("%.1f retries a fault\n", (double)all / (ROUNDS * n));
+	igt_assert(all <= (uint64_t)ROUNDS * n * TRIES);
+	munmap(p, SZ_2M);
 	close(fd);
 }
 
@@ -330,6 +388,8 @@ igt_main
 	     test_read_only_file);
 	each("past-eof", "beyond the end of a file, and truncation",
 	     MSVM_AND_1TO1, test_past_eof);
+	each("past-eof-together", "all wait for a range that crosses the end of a file",
+	     MSVM_ONLY, test_past_eof_together);
 	each("command-index", "which command failed", MSVM_ONLY,
 	     test_command_index);
 	each("wait-timeout", "waiting for a value has a limit", MSVM_ONLY,

@@ -280,29 +280,47 @@ static unsigned long msvm_fault_chunk(struct msvm_fault *fault,
 
 /*
  * A range that can't be served as a whole (it crosses the end of a file, or
- * protections or attributes differ within it) is dropped for a smaller one.
+ * protections or attributes differ within it) is given up for a smaller one. That is
+ * decided while its mutex is held: of all the faults that wait for the mutex none has
+ * to find out once more. Range mutex held.
  *
  * Return: -EAGAIN to go on with the smaller size, or the reason why not.
  */
 static int msvm_fault_shrink(struct msvm_fault *fault,
-			     struct msvm_shard *shard,
 			     struct drm_msvm_range *range, int err)
 {
-	unsigned long size = drm_gpusvm_range_size(&range->base);
 	int reason = msvm_fault_reason(fault);
+
+	lockdep_assert_held(&range->lock);
 
 	if (reason)
 		return reason;
-	if (size <= PAGE_SIZE)
+	if (drm_gpusvm_range_size(&range->base) <= PAGE_SIZE)
 		return err == -EPERM ? -EACCES : err;
 
-	fault->chunk = msvm_fault_chunk(fault, size / 2);
-	mutex_lock(&shard->lock);
-	if (msvm_shard_try_remove(shard, range))
-		msvm_stat_inc(shard->msvm, MSVM_STAT_SPLITS);
-	mutex_unlock(&shard->lock);
+	range->too_large = true;
+	/* Pairs with smp_load_acquire() in msvm_shard_try_remove(). */
+	smp_store_release(&range->removed, true);
+	msvm_stat_inc(fault->member->msvm, MSVM_STAT_SPLITS);
 
 	return -EAGAIN;
+}
+
+/*
+ * A range that was given up: the next one is smaller. Whoever comes upon it takes it out
+ * of the tree, which waits for one who does so at the moment, instead of finding it again
+ * and again until somebody has done it. No lock held.
+ */
+static void msvm_fault_replace(struct msvm_fault *fault,
+			       struct msvm_shard *shard,
+			       struct drm_msvm_range *range)
+{
+	unsigned long size = drm_gpusvm_range_size(&range->base);
+
+	fault->chunk = min(fault->chunk, msvm_fault_chunk(fault, size / 2));
+	mutex_lock(&shard->lock);
+	msvm_shard_try_remove(shard, range);
+	mutex_unlock(&shard->lock);
 }
 
 /*
@@ -348,6 +366,7 @@ static int msvm_fault_try(struct msvm_fault *fault)
 	struct drm_msvm *msvm = fault->member->msvm;
 	struct drm_msvm_range *range;
 	struct msvm_shard *shard;
+	bool too_large;
 	int err;
 
 	fault->walk_failed = false;
@@ -391,12 +410,15 @@ static int msvm_fault_try(struct msvm_fault *fault)
 		err = -EAGAIN;
 	} else {
 		err = msvm_fault_serve(fault, range);
+		/* A device that fails to map keeps what others have of the range. */
+		if (fault->walk_failed)
+			err = msvm_fault_shrink(fault, range, err);
 	}
+	too_large = range->too_large;
 	mutex_unlock(&range->lock);
 
-	/* A device that fails to map keeps what others have of the range. */
-	if (fault->walk_failed)
-		err = msvm_fault_shrink(fault, shard, range, err);
+	if (too_large)
+		msvm_fault_replace(fault, shard, range);
 	/*
 	 * The collector may have passed by while we held the mutex, and comes
 	 * again only if told. It saw the flag before it failed to get the

@@ -262,6 +262,8 @@ struct drm_msvm_range {
 	/**
 	 * @runs_valid: @runs describes the memory as it is. Set under the
 	 * notifier lock for reading and the range mutex, cleared by every
+	/** @too_large: It could not be served as a whole; range mutex. */
+	bool too_large;
 	 * overlapping invalidation. A mapped slot implies it.
 	 */
 	bool runs_valid;
