@@ -13,6 +13,12 @@
 #include "msvm_internal.h"
 #include "msvm_trace.h"
 
+/*
+ * Ranges that the collector removes at a time: each waits for shoot-downs, and the last
+ * of a notifier for invalidations, while new ranges of the shard have to wait.
+ */
+#define MSVM_COLLECT_BATCH	32
+
 static const unsigned long msvm_chunk_sizes[] = DRM_MSVM_CHUNK_SIZES;
 
 static const struct drm_gpusvm_ops msvm_gpusvm_ops = {
@@ -188,24 +194,43 @@ static bool msvm_shard_collect_one(struct msvm_shard *shard,
 	return done;
 }
 
+/* The next few of @todo, which is the caller's. */
+static void msvm_shard_collect_some(struct msvm_shard *shard,
+				    struct list_head *todo)
+{
+	struct drm_msvm_range *range, *next;
+	unsigned int nr = 0;
+
+	guard(mutex)(&shard->lock);
+
+	list_for_each_entry_safe(range, next, todo, collect_link) {
+		if (nr++ == MSVM_COLLECT_BATCH)
+			break;
+		if (msvm_shard_collect_one(shard, range))
+			msvm_range_put(range);
+	}
+}
+
 /*
  * Remove all ranges of a shard whose memory was unmapped, but those in which a
- * fault is being served. Context: sleeps; takes the shard lock.
+ * fault is being served. Whoever serves one calls this afterwards. If somebody else
+ * does it at the same time, he has not tried that one yet, and will; or he has put it
+ * back on the list before we have the shard lock. Context: sleeps; takes the shard lock.
  */
 void msvm_shard_collect(struct msvm_shard *shard)
 {
-	struct drm_msvm_range *range, *next;
 	LIST_HEAD(todo);
 
 	mutex_lock(&shard->lock);
 	spin_lock(&shard->collect_lock);
 	list_splice_init(&shard->collect, &todo);
 	spin_unlock(&shard->collect_lock);
-
-	list_for_each_entry_safe(range, next, &todo, collect_link)
-		if (msvm_shard_collect_one(shard, range))
-			msvm_range_put(range);
 	mutex_unlock(&shard->lock);
+
+	while (!list_empty(&todo)) {
+		msvm_shard_collect_some(shard, &todo);
+		cond_resched();
+	}
 }
 
 /*
