@@ -18,6 +18,7 @@
 #include <linux/userfaultfd.h>
 
 #include "../lib/each.h"
+#include "../lib/mm.h"
 #include "../lib/uffd.h"
 
 /* After any error the VM goes on working. */
@@ -201,6 +202,50 @@ static void test_past_eof_together(struct vsvm_set *set)
 	igt_assert(all <= (uint64_t)ROUNDS * n * TRIES);
 	munmap(p, SZ_2M);
 	close(fd);
+}
+
+#define INJECT_WALK "/sys/kernel/debug/drm_msvm/inject/walk"
+
+/* Fails to walk it 20 times, then has it. Return: tries that held mmap_lock. */
+static uint64_t walked_again(struct vsvm_set *set, int gpu, char *p)
+{
+	uint32_t id = vsvm_stats(set->fd[gpu], set->vm[gpu]).context_id;
+	uint64_t held = context_value(id, "stats", "held");
+	struct drm_vsvm_cmd cmd = vsvm_fill(p, gpu + 1, 8);
+
+	igt_assert(file_write(INJECT_WALK, "20"));
+	vsvm_run(set, gpu, &cmd, 1);
+	igt_assert_eq(file_number(INJECT_WALK), 0);
+	igt_assert_eq(p[7], gpu + 1);
+
+	return context_value(id, "stats", "held") - held;
+}
+
+/*
+ * Tries that hold mmap_lock can't wait for a process that serves its memory itself, so
+ * none is made there, even where nothing is missing at the time.
+ */
+static void test_uffd_not_held(struct vsvm_set *set)
+{
+	char *from = anon(SZ_64K), *p;
+	int uffd = uffd_open(), i;
+
+	igt_require_f(!access(INJECT_WALK, W_OK),
+		      "drm_msvm was not built with CONFIG_DRM_MSVM_DEBUG\n");
+	for (i = 0; i < set->n; i++) {
+		p = anon(SZ_64K);
+		memset(p, 0, SZ_64K);
+		igt_assert_eq_u64(walked_again(set, i, p), 1);
+		munmap(p, SZ_64K);
+
+		p = anon(SZ_64K);
+		uffd_register(uffd, p, SZ_64K);
+		uffd_copy(uffd, p, from, SZ_64K);
+		igt_assert_eq_u64(walked_again(set, i, p), 0);
+		munmap(p, SZ_64K);
+	}
+	munmap(from, SZ_64K);
+	close(uffd);
 }
 
 /* The failing command is named; those before it ran, those after did not. */
@@ -390,6 +435,8 @@ igt_main
 	     MSVM_AND_1TO1, test_past_eof);
 	each("past-eof-together", "all wait for a range that crosses the end of a file",
 	     MSVM_ONLY, test_past_eof_together);
+	each("uffd-not-held", "memory that the process serves is not held",
+	     MSVM_ONLY, test_uffd_not_held);
 	each("command-index", "which command failed", MSVM_ONLY,
 	     test_command_index);
 	each("wait-timeout", "waiting for a value has a limit", MSVM_ONLY,

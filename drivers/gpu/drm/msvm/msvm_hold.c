@@ -6,8 +6,11 @@
  * few tries a fault therefore holds mmap_lock from the walk to the commit, and takes a
  * range that it finds unmapped for one of the memory that is there now.
  */
+#include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/mmap_lock.h>
+#include <linux/shmem_fs.h>
+#include <linux/userfaultfd_k.h>
 
 #include "msvm_control.h"
 #include "msvm_internal.h"
@@ -59,6 +62,28 @@ static bool msvm_range_revive(struct drm_msvm_range *range)
 }
 
 /*
+ * May mmap_lock be held while the memory of a range is faulted in? The kernel's faults
+ * then neither let go of it nor end when the task is killed. So not where they wait for
+ * a process (userfaultfd), nor for a file system that is perhaps one, or a network's.
+ * Context: mmap_lock held.
+ */
+static bool msvm_range_holdable(struct drm_msvm_range *range)
+{
+	VMA_ITERATOR(vmi, range->base.gpusvm->mm,
+		     drm_gpusvm_range_start(&range->base));
+	unsigned long end = drm_gpusvm_range_end(&range->base);
+	struct vm_area_struct *vma;
+
+	mmap_assert_locked(range->base.gpusvm->mm);
+
+	for_each_vma_range(vmi, vma, end)
+		if (userfaultfd_armed(vma) ||
+		    (vma->vm_file && !shmem_mapping(vma->vm_file->f_mapping)))
+			return false;
+	return true;
+}
+
+/*
  * Serve a fault where the memory is, and let nobody replace it meanwhile. Context:
  * sleeps; range mutex held, neither mmap_lock nor the notifier lock.
  *
@@ -77,7 +102,8 @@ int msvm_fault_serve_held(struct msvm_fault *fault,
 	err = mmap_read_lock_killable(mm);
 	if (err)
 		return err;
-	if (msvm_range_unmapped(range) && !msvm_range_revive(range))
+	if (!msvm_range_holdable(range) ||
+	    (msvm_range_unmapped(range) && !msvm_range_revive(range)))
 		err = -EAGAIN;
 	if (!err && (!READ_ONCE(range->runs_valid) ||
 		     (fault->write && !range->runs_writable))) {
