@@ -380,8 +380,67 @@ static void test_kill(struct vsvm_set *set)
 		vsvm_gpu_write(set, i, anon(SZ_4K), SZ_4K, i);
 }
 
+/* A process whose workers are all stuck, on the first GPU, until it is told to end. */
+static void run_out_of_workers(struct vsvm_set *set, int ready, int stop)
+{
+	struct vsvm_set own = { .n = 1, .layout = set->layout };
+	char c;
+	int k;
+
+	child_asserts_exit();
+	own.fd[0] = set->fd[0];
+	own.vm[0] = vsvm_vm_create(own.fd[0], own.layout);
+	room_make(&own, WORKERS * SZ_2M, SZ_2M, PROT_READ | PROT_WRITE);
+	for (k = 0; k < WORKERS; k++)
+		submit(&own, 0, own.vm[0], k, load(k * SZ_2M, k));
+	for (k = 0; k < WORKERS; k++)
+		uffd_wait_fault(room.uffd);
+	igt_assert(write(ready, "x", 1) == 1);
+	igt_assert(!read(stop, &c, 1));
+	_exit(0);
+}
+
+/* A process that runs out of workers has those of others wait for nothing. */
+static void test_process(struct vsvm_set *set)
+{
+	int ready[2], stop[2], i, round;
+	uint64_t *p;
+	pid_t pid;
+	char c;
+
+	igt_require_f(set->n > 1, "two GPUs are needed\n");
+	igt_assert(!pipe(ready) && !pipe(stop));
+	pid = fork();
+	igt_assert(pid >= 0);
+	if (!pid) {
+		close(stop[1]);
+		run_out_of_workers(set, ready[1], stop[0]);
+	}
+	close(stop[0]);
+	close(ready[1]);
+	igt_assert(read(ready[0], &c, 1) == 1);
+	for (round = 0; round < 3; round++) {
+		for (i = 1; i < set->n; i++) {
+			struct drm_vsvm_cmd cmd;
+
+			p = anon(SZ_4K);
+			cmd = vsvm_store(p, 8, i);
+			vsvm_run(set, i, &cmd, 1);
+			igt_assert_eq_u64(*p, i);
+			munmap(p, SZ_4K);
+		}
+	}
+	close(stop[1]);
+	close(ready[0]);
+	igt_assert_eq(wait_child(pid), 0);
+	/* The VM is the file's, which is ours as well: its engines are free again. */
+	vsvm_gpu_write(set, 0, anon(SZ_4K), SZ_4K, 1);
+}
+
 #define QUEUE ATTR("fault_mode=queue") ATTR("engines=4")
 #define TINY QUEUE ATTR("fault_depth=1")
+/* As many engines as there are workers. */
+#define MANY ATTR("fault_mode=queue") ATTR("engines=16")
 
 igt_main
 {
@@ -393,6 +452,8 @@ igt_main
 		  MSVM_ONLY, QUEUE, test_parallel);
 	each_made("workers", "more ranges than workers", MSVM_ONLY, QUEUE,
 		  test_workers);
+	each_made("process", "a process without workers keeps none of another's",
+		  MSVM_ONLY, MANY, test_process);
 	each_made("errors", "each fault of a batch has its own result", MSVM_ONLY,
 		  QUEUE, test_errors);
 	each_made("overflow", "a full queue loses nothing", MSVM_ONLY, TINY,

@@ -106,6 +106,7 @@ static void msvm_context_destroy(struct kref *ref)
 
 	msvm_prefetch_stop(&msvm->prefetch);
 	msvm_pool_destroy(msvm);
+	msvm_keep_destroy(msvm);
 	xa_for_each(&msvm->shards, index, shard)
 		msvm_shard_destroy(shard);
 	xa_destroy(&msvm->shards);

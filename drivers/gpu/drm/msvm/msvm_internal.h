@@ -169,6 +169,11 @@ struct drm_msvm {
 	 * has a fault queue joins.
 	 */
 	struct msvm_fault_pool *pool;
+	/**
+	 * @keep_wq: Maps again what is kept mapped. Set once under @lock, when the
+	 * first member has something kept.
+	 */
+	struct workqueue_struct *keep_wq;
 	/** @userptrs: Set once under @lock, with the first userptr. */
 	struct msvm_userptrs *userptrs;
 	/** @claim: Which rule said what policy it has. */
@@ -257,13 +262,13 @@ struct drm_msvm_range {
 	 * cleared: what is only unmapped can be revived, see msvm_hold.c.
 	 */
 	bool removed;
+	/** @too_large: It could not be served as a whole; range mutex. */
+	bool too_large;
 	/** @indexed: Is in the shard's index and in its tree; shard lock. */
 	bool indexed;
 	/**
 	 * @runs_valid: @runs describes the memory as it is. Set under the
 	 * notifier lock for reading and the range mutex, cleared by every
-	/** @too_large: It could not be served as a whole; range mutex. */
-	bool too_large;
 	 * overlapping invalidation. A mapped slot implies it.
 	 */
 	bool runs_valid;
@@ -516,8 +521,7 @@ void msvm_ranges_drop_slot(struct drm_msvm_range **ranges, unsigned int nr,
 void msvm_range_drop_all(struct drm_msvm_range *range);
 
 /* msvm_keep.c */
-int msvm_keep_init(void);
-void msvm_keep_exit_module(void);
+void msvm_keep_destroy(struct drm_msvm *msvm);
 void msvm_keep_invalidate(struct drm_msvm_member *member, unsigned long start,
 			  unsigned long end);
 void msvm_keep_quiesce(struct drm_msvm_member *member);

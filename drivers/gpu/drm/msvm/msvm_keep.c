@@ -75,8 +75,6 @@ struct msvm_keep {
 	u64 pass;
 };
 
-static struct workqueue_struct *msvm_keep_wq;
-
 static void msvm_keep_work(struct work_struct *work);
 
 /* A member's keep, made when it first needs one. */
@@ -89,6 +87,13 @@ static struct msvm_keep *msvm_keep_get(struct drm_msvm_member *member)
 
 	if (member->keep)
 		return member->keep;
+	/* The workers may have to wait for the process: not at the cost of others. */
+	if (!msvm->keep_wq)
+		msvm->keep_wq = msvm_alloc(alloc_workqueue("drm_msvm_keep/%u",
+							   WQ_UNBOUND, 0,
+							   msvm->id));
+	if (!msvm->keep_wq)
+		return NULL;
 	keep = msvm_alloc(kzalloc_obj(*keep));
 	if (!keep)
 		return NULL;
@@ -156,7 +161,7 @@ void msvm_keep_quiesce(struct drm_msvm_member *member)
 		member->dev->ops->quiesce(member);
 		msvm_stat_inc(member->msvm, MSVM_STAT_QUIESCES);
 	}
-	queue_delayed_work(msvm_keep_wq, &keep->work, keep->delay);
+	queue_delayed_work(member->msvm->keep_wq, &keep->work, keep->delay);
 	mutex_unlock(&keep->lock);
 }
 
@@ -176,7 +181,7 @@ void msvm_keep_recheck(struct drm_msvm_member *member)
 		member->dev->ops->quiesce(member);
 		msvm_stat_inc(member->msvm, MSVM_STAT_QUIESCES);
 	}
-	queue_delayed_work(msvm_keep_wq, &keep->work, 0);
+	queue_delayed_work(member->msvm->keep_wq, &keep->work, 0);
 	mutex_unlock(&keep->lock);
 }
 
@@ -350,7 +355,7 @@ static void msvm_keep_done(struct msvm_keep *keep, u64 seq, int err)
 		keep->rounds = err == -EBUSY ? MSVM_KEEP_ROUNDS :
 					       keep->rounds + 1;
 		keep->delay = min(2 * keep->delay, MSVM_KEEP_MAX_DELAY);
-		queue_delayed_work(msvm_keep_wq, &keep->work, keep->delay);
+		queue_delayed_work(member->msvm->keep_wq, &keep->work, keep->delay);
 	} else if (keep->quiesced) {
 		keep->quiesced = false;
 		keep->resumed = jiffies;
@@ -553,13 +558,9 @@ void msvm_keep_free(struct drm_msvm_member *member)
 	kfree(keep);
 }
 
-int msvm_keep_init(void)
+/* All members left, so there is no worker any more. Context: sleeps. */
+void msvm_keep_destroy(struct drm_msvm *msvm)
 {
-	msvm_keep_wq = alloc_workqueue("drm_msvm_keep", WQ_UNBOUND, 0);
-	return msvm_keep_wq ? 0 : -ENOMEM;
-}
-
-void msvm_keep_exit_module(void)
-{
-	destroy_workqueue(msvm_keep_wq);
+	if (msvm->keep_wq)
+		destroy_workqueue(msvm->keep_wq);
 }

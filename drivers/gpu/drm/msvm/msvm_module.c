@@ -93,15 +93,9 @@ static int __init msvm_init(void)
 	err = msvm_memory_module_init();
 	if (err)
 		goto err_cache;
-	err = msvm_workers_init();
-	if (err)
-		goto err_memory;
-	err = msvm_keep_init();
-	if (err)
-		goto err_workers;
 	err = msvm_control_init();
 	if (err)
-		goto err_keep;
+		goto err_memory;
 	/* Last: from then on people can write to it. */
 	err = msvm_configfs_init();
 	if (err)
@@ -112,10 +106,6 @@ static int __init msvm_init(void)
 
 err_control:
 	msvm_control_exit();
-err_keep:
-	msvm_keep_exit_module();
-err_workers:
-	msvm_workers_exit();
 err_memory:
 	msvm_memory_module_exit();
 err_cache:
@@ -134,8 +124,6 @@ static void __exit msvm_exit(void)
 	msvm_debugfs_exit();
 	msvm_configfs_exit();
 	msvm_control_exit();
-	msvm_keep_exit_module();
-	msvm_workers_exit();
 	msvm_memory_module_exit();
 	msvm_range_cache_exit();
 	msvm_stats_exit();

@@ -21,8 +21,8 @@ struct task_struct;
 
 /*
  * Workers of one address space. Each can be held up by memory that the process
- * serves itself, so they are the process's own: it runs out of workers for
- * itself only.
+ * serves itself, so they and their workqueue are the process's own: it runs out of
+ * workers for itself only.
  */
 #define MSVM_FAULT_WORKERS	16
 
@@ -79,6 +79,8 @@ struct msvm_fault_worker {
 struct msvm_fault_pool {
 	/** @msvm: The address space. */
 	struct drm_msvm *msvm;
+	/** @wq: Runs the workers. */
+	struct workqueue_struct *wq;
 	/** @inbox: Faults just pushed, newest first. */
 	struct llist_head inbox;
 	/** @lock: The pool lock; innermost but for signals. Not for interrupts. */
@@ -97,8 +99,6 @@ struct msvm_fault_pool {
 void msvm_entry_end(struct msvm_fault_entry *entry, int err);
 
 /* msvm_worker.c */
-int msvm_workers_init(void);
-void msvm_workers_exit(void);
 int msvm_pool_create(struct drm_msvm *msvm);
 void msvm_pool_destroy(struct drm_msvm *msvm);
 void msvm_pool_kick(struct msvm_fault_pool *pool);

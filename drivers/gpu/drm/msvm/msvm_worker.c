@@ -6,10 +6,11 @@
  * So a range that is stuck (userfaultfd) costs one worker, however many fault
  * in it, and one walk serves them all.
  *
- * Workers are work items of one workqueue. A fault may sleep for as long as the
- * process wants, and the process may wait for us to give up: therefore a worker
- * can be interrupted, as a thread of a driver's own would be, by SIGKILL, which it
- * takes from the kernel only and only while it serves faults.
+ * Workers are work items of a workqueue, which is the address space's own: the limit
+ * of a workqueue would be one for all processes together. A fault may sleep for as
+ * long as the process wants, and the process may wait for us to give up: therefore a
+ * worker can be interrupted, as a thread of a driver's own would be, by SIGKILL, which
+ * it takes from the kernel only and only while it serves faults.
  *
  * A claim only avoids waiting; what makes it correct is the range mutex.
  */
@@ -20,8 +21,6 @@
 #include "msvm_batch.h"
 #include "msvm_internal.h"
 #include "msvm_trace.h"
-
-static struct workqueue_struct *msvm_fault_wq;
 
 static struct msvm_fault_entry *to_entry(struct drm_msvm_fault *fault)
 {
@@ -120,7 +119,7 @@ void msvm_pool_kick(struct msvm_fault_pool *pool)
 	for (i = 0; i < MSVM_FAULT_WORKERS; i++) {
 		if (test_and_set_bit(i, pool->active))
 			continue;
-		queue_work(msvm_fault_wq, &pool->workers[i].work);
+		queue_work(pool->wq, &pool->workers[i].work);
 		return;
 	}
 }
@@ -440,6 +439,14 @@ int msvm_pool_create(struct drm_msvm *msvm)
 	pool = msvm_alloc(kzalloc_obj(*pool));
 	if (!pool)
 		return -ENOMEM;
+	/* A fault is what an application waits for, on any CPU. */
+	pool->wq = msvm_alloc(alloc_workqueue("drm_msvm_fault/%u",
+					      WQ_UNBOUND | WQ_HIGHPRI,
+					      WQ_MAX_ACTIVE, msvm->id));
+	if (!pool->wq) {
+		kfree(pool);
+		return -ENOMEM;
+	}
 
 	pool->msvm = msvm;
 	init_llist_head(&pool->inbox);
@@ -469,20 +476,8 @@ void msvm_pool_destroy(struct drm_msvm *msvm)
 	WARN_ON(!llist_empty(&pool->inbox) || !list_empty(&pool->fifo));
 	for (i = 0; i < MSVM_FAULT_WORKERS; i++)
 		cancel_work_sync(&pool->workers[i].work);
+	destroy_workqueue(pool->wq);
 	msvm_stat_bytes(msvm, -(s64)sizeof(*pool));
 	msvm->pool = NULL;
 	kfree(pool);
-}
-
-int msvm_workers_init(void)
-{
-	/* A fault is what an application waits for, on any CPU. */
-	msvm_fault_wq = alloc_workqueue("drm_msvm_fault",
-					WQ_UNBOUND | WQ_HIGHPRI, WQ_MAX_ACTIVE);
-	return msvm_fault_wq ? 0 : -ENOMEM;
-}
-
-void msvm_workers_exit(void)
-{
-	destroy_workqueue(msvm_fault_wq);
 }
