@@ -269,6 +269,59 @@ static void test_revive(void)
 	igt_assert_eq_u64(*(uint64_t *)small, 10);
 }
 
+static void wait_retries(uint32_t id, uint64_t more)
+{
+	uint64_t retries = context_value(id, "stats", "retries") + more;
+	int64_t deadline = vsvm_deadline(3);
+
+	while (context_value(id, "stats", "retries") < retries &&
+	       vsvm_now() < deadline)
+		;
+}
+
+/*
+ * Half of a range's memory is unmapped while a fault tries again and again: the range
+ * never becomes one of what is left, since it would have no memory up to its end.
+ */
+static void test_revive_half(void)
+{
+	const size_t half = SZ_2M / 2;
+	struct drm_vsvm_cmd cmd;
+	struct drm_vsvm_wait w;
+	int round, served = 0;
+	uint64_t job;
+	uint32_t id;
+	char *p;
+
+	igt_require_f(!access(INJECT_WALK, W_OK),
+		      "drm_msvm was not built with CONFIG_DRM_MSVM_DEBUG\n");
+	open_set();
+	set.vm[0] = vsvm_vm_create(set.fd[0], DRM_VSVM_VM_LAYOUT_MSVM);
+	id = vsvm_stats(set.fd[0], set.vm[0]).context_id;
+	for (round = 0; round < 20; round++) {
+		p = anon_aligned(SZ_2M, SZ_2M);
+		memset(p, 1, SZ_2M);
+		cmd = vsvm_store(p, 8, round);
+		igt_assert(write_number(INJECT_WALK, 1 << 30));
+		job = vsvm_submit(set.fd[0], set.vm[0], 0, &cmd, 1);
+		/* Until every other try holds mmap_lock. */
+		wait_retries(id, 8);
+		igt_assert(!munmap(p + half, half));
+		wait_retries(id, 4);
+		igt_assert(write_number(INJECT_WALK, 0));
+		w = vsvm_wait(set.fd[0], set.vm[0], job);
+		/* On a slow machine it may have given up. */
+		igt_assert(!w.status || w.status == -EBUSY);
+		if (!w.status) {
+			igt_assert_eq_u64(*(uint64_t *)p, round);
+			served++;
+		}
+		munmap(p, half);
+	}
+	igt_assert(served);
+	igt_assert_eq_u64(revived(), 0);
+}
+
 /* The thread of a GPU's engine 0, found by its name. */
 static int engine_pid(int fd)
 {
@@ -487,6 +540,8 @@ igt_main
 		{ "retry", "memory that changes all the time", test_retry },
 		{ "revive", "memory that is replaced all the time",
 		  test_revive },
+		{ "revive-half", "memory that is unmapped in part meanwhile",
+		  test_revive_half },
 		{ "kernel-join", "each allocation of a join", test_kernel_join },
 		{ "kernel-fault", "each allocation of faults",
 		  test_kernel_fault },

@@ -483,7 +483,8 @@ static int msvm_fault_loop(struct msvm_fault *fault)
 		if (err)
 			return err;
 		fault->hold = retry.tries >= MSVM_FAULT_HOLD_TRIES &&
-			      !(retry.tries & 1);
+			      !(retry.tries & 1) &&
+			      !msvm_mutated(MSVM_MUTATE_NEVER_HOLD);
 	}
 }
 

@@ -36,7 +36,8 @@ static bool msvm_range_revive(struct drm_msvm_range *range)
 	mmap_assert_locked(gpusvm->mm);
 
 	vma = vma_lookup(gpusvm->mm, start);
-	if (!vma || vma->vm_end < end || vma->vm_flags & (VM_IO | VM_PFNMAP))
+	if (!vma || vma->vm_flags & (VM_IO | VM_PFNMAP) ||
+	    (vma->vm_end < end && !msvm_mutated(MSVM_MUTATE_REVIVE_ANY)))
 		return false;
 	flags.migrate_devmem = msvm_vma_movable(vma);
 
@@ -76,6 +77,8 @@ static bool msvm_range_holdable(struct drm_msvm_range *range)
 
 	mmap_assert_locked(range->base.gpusvm->mm);
 
+	if (msvm_mutated(MSVM_MUTATE_HOLD_ANY))
+		return true;
 	for_each_vma_range(vmi, vma, end)
 		if (userfaultfd_armed(vma) ||
 		    (vma->vm_file && !shmem_mapping(vma->vm_file->f_mapping)))

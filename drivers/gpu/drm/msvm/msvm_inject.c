@@ -44,6 +44,9 @@ static const char * const msvm_mutation_names[] = {
 	[MSVM_MUTATE_SKIP_CLEAR] = "skip_clear",
 	[MSVM_MUTATE_NO_SECOND_CHANCE] = "no_second_chance",
 	[MSVM_MUTATE_IGNORE_REACH] = "ignore_reach",
+	[MSVM_MUTATE_NEVER_HOLD] = "never_hold",
+	[MSVM_MUTATE_HOLD_ANY] = "hold_any",
+	[MSVM_MUTATE_REVIVE_ANY] = "revive_any",
 	[MSVM_MUTATE_LEND_TO_ANY] = "lend_to_any",
 };
 

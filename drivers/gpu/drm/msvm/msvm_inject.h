@@ -55,6 +55,12 @@ enum msvm_mutation {
 	MSVM_MUTATE_NO_SECOND_CHANCE,
 	/* Device memory out of reach is mapped all the same. */
 	MSVM_MUTATE_IGNORE_REACH,
+	/* Faults never hold mmap_lock, however often they were overtaken. */
+	MSVM_MUTATE_NEVER_HOLD,
+	/* They hold it also where they may have to wait for a process. */
+	MSVM_MUTATE_HOLD_ANY,
+	/* An unmapped range comes back although part of it has no memory. */
+	MSVM_MUTATE_REVIVE_ANY,
 	/* Mappings are taken over whatever device they were made for. */
 	MSVM_MUTATE_LEND_TO_ANY,
 	MSVM_MUTATIONS
