@@ -182,6 +182,28 @@ static void interleave(struct vsvm_set *set)
 	end(set, p, len);
 }
 
+/* Pieces that are smaller than ranges are otherwise. */
+static void interleave_small(struct vsvm_set *set)
+{
+	char *p = begin(NULL, 2 * SZ_2M);
+	bool reach = peers(set);
+	struct drm_vsvm_cmd cmd;
+	size_t i;
+
+	policy_set("interleave_kib", "64");
+	policy_set("placement", "interleave");
+	cmd = vsvm_fill(p, 7, 2 * SZ_2M);
+	vsvm_run(set, 0, &cmd, 1);
+	for (i = 0; i < 2 * SZ_2M; i += SZ_64K) {
+		int turn = (to_u64(p + i) / SZ_64K) % set->n;
+
+		vram_expect(set, p + i, SZ_64K, reach || !turn ?
+			    where_gpu(set, turn) : WHERE_SYSTEM);
+		igt_assert_eq(p[i], 7);
+	}
+	end(set, p, 2 * SZ_2M);
+}
+
 /* Only who comes often has it. */
 static void access_count(struct vsvm_set *set)
 {
@@ -385,6 +407,10 @@ igt_main
 	each_made("interleave", "round the GPUs", MSVM_ONLY, VRAM, interleave);
 	each_made("interleave-peers", "likewise, with peers", MSVM_ONLY, PEERS,
 		  interleave);
+	each_made("interleave-small", "by pieces that are smaller than ranges",
+		  MSVM_ONLY, VRAM, interleave_small);
+	each_made("interleave-small-peers", "likewise, with peers", MSVM_ONLY,
+		  PEERS, interleave_small);
 	each_made("access-count", "at who comes often", MSVM_ONLY, PEERS,
 		  access_count);
 	each_made("adaptive", "the default", MSVM_ONLY, VRAM, adaptive);

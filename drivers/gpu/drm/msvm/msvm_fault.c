@@ -265,6 +265,16 @@ static int msvm_fault_reason(struct msvm_fault *fault)
 	return err;
 }
 
+/* How large ranges may be for a placement that goes by address. */
+static unsigned long msvm_fault_piece(struct msvm_fault *fault)
+{
+	const struct msvm_policy_params *params = &fault->policy->params;
+
+	if (params->placement != MSVM_PLACEMENT_INTERLEAVE)
+		return SZ_2M;
+	return clamp(params->interleave_kib * 1024UL, PAGE_SIZE, SZ_2M);
+}
+
 /* The largest size of a range that the policy allows, up to @limit. */
 static unsigned long msvm_fault_chunk(struct msvm_fault *fault,
 				      unsigned long limit)
@@ -324,15 +334,17 @@ static void msvm_fault_replace(struct msvm_fault *fault,
 }
 
 /*
- * The range to serve, made if need be. All of a new one has the same attributes, or what
- * is decided for one page would be done to others; one that there is may be refused by
- * msvm_attr_admit(), and smaller ones then take its place.
+ * The range to serve, made if need be. All of a new one has the same attributes, and the
+ * same place if that goes by address, or what is decided for one page would be done to
+ * others; one that there is may be refused by msvm_attr_admit() for its attributes, and
+ * smaller ones then take its place.
  */
 static struct drm_msvm_range *msvm_fault_range(struct msvm_fault *fault,
 					       struct msvm_shard *shard)
 {
 	unsigned long start = ALIGN_DOWN(fault->addr, SZ_2M);
-	unsigned long end = start + SZ_2M, chunk = fault->chunk;
+	unsigned long end = start + SZ_2M;
+	unsigned long chunk = min(fault->chunk, msvm_fault_piece(fault));
 	struct drm_msvm_range *range;
 
 	msvm_attr_lookup(shard->msvm, fault->addr, &start, &end, &fault->attrs);
