@@ -117,6 +117,32 @@ static void stays(struct vsvm_set *set)
 	end(set, p, SZ_2M);
 }
 
+/*
+ * What faults brought to a GPU before comes back, and nobody took it away; what is moved
+ * on request after that stays.
+ */
+static void to_system(struct vsvm_set *set)
+{
+	char *p = begin("first-touch", SZ_2M);
+	int last = set->n - 1;
+	uint64_t taken;
+
+	gpu_touch(set, last, p);
+	vram_expect(set, p, SZ_2M, where_gpu(set, last));
+	policy_set("placement", "system");
+	taken = policy_count(set, "taken");
+	gpus_drop(set);
+	gpu_touch(set, last, p + 8);
+	vram_expect(set, p, SZ_2M, WHERE_SYSTEM);
+	igt_assert_eq_u64(policy_count(set, "taken"), taken);
+	igt_assert_eq_u64(*(uint64_t *)p, 1 + last);
+	vram_migrate(set, p, SZ_2M, last);
+	gpu_touch(set, last, p);
+	vram_expect(set, p, SZ_2M, where_gpu(set, last));
+	igt_assert_eq_u64(policy_count(set, "taken"), taken);
+	end(set, p, SZ_2M);
+}
+
 /* All goes to the last GPU, which the first one reaches; or stays. */
 static void preferred(struct vsvm_set *set)
 {
@@ -399,6 +425,7 @@ igt_main
 		  follow_fault);
 	each_made("uvm-compat", "as nvidia-uvm", MSVM_ONLY, VRAM, uvm_compat);
 	each_made("system", "nowhere else", MSVM_ONLY, PEERS, stays);
+	each_made("to-system", "from a GPU as well", MSVM_ONLY, VRAM, to_system);
 	each_made("preferred", "at one of a list", MSVM_ONLY, VRAM, preferred);
 	each_made("preferred-peers", "likewise, with peers", MSVM_ONLY, PEERS,
 		  preferred);

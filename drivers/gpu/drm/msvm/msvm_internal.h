@@ -183,6 +183,8 @@ struct drm_msvm {
 	 * own and map for them; a leaving member waits for them.
 	 */
 	struct srcu_struct srcu;
+	/** @requested: The process asked for memory to be moved to a device; a hint. */
+	bool requested;
 	/** @prefetch: What is to be moved along with what faulted. */
 	struct msvm_prefetch prefetch;
 	/** @attr_store: Attributes. Set once under @lock, with the first ones. */

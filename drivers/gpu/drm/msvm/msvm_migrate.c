@@ -545,10 +545,13 @@ int drm_msvm_migrate(struct drm_msvm_member *member, u64 start, u64 end,
 		return -EINVAL;
 	if (!mmget_not_zero(mm))
 		return -ESRCH;
-	if (to)
+	if (to) {
+		/* Pairs with READ_ONCE() in msvm_view_left_alone(). */
+		WRITE_ONCE(member->msvm->requested, true);
 		err = msvm_migrate_to_device(member, start, end, to->memory);
-	else
+	} else {
 		err = msvm_migrate_to_system(member, start, end);
+	}
 	/* The last reference may be ours, and this is no place to end an mm. */
 	mmput_async(mm);
 

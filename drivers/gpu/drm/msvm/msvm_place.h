@@ -101,12 +101,14 @@ struct msvm_prefetch {
  * @msvm: The address space.
  * @view: The view.
  * @stream: Where the member went last.
+ * @occupied: There is something in some member's device's memory.
  * @slots: The members.
  */
 struct msvm_known {
 	struct drm_msvm *msvm;
 	struct msvm_view view;
 	struct msvm_stream stream;
+	bool occupied;
 	struct msvm_view_slot slots[];
 };
 

@@ -90,6 +90,7 @@ static void msvm_view_slot(struct msvm_fault *fault, struct msvm_known *known,
 	/* Hints: whoever allocates looks under the lock. */
 	vs->size = READ_ONCE(dev->memory->limit);
 	used = READ_ONCE(dev->memory->used);
+	known->occupied |= used;
 	vs->free = vs->size > used ? vs->size - used : 0;
 	vs->evictions = msvm_memory_pressure(dev->memory);
 }
@@ -142,20 +143,38 @@ static void msvm_view_faults(struct msvm_fault *fault,
 		known->slots[fault->member->slot].faults = fault->faults;
 }
 
+/*
+ * Does a placement that moves nothing to a device leave the memory where it is? If there
+ * is nothing in any device's memory; or if the process moves memory itself, and no fault
+ * moved this one there before the policy was changed.
+ */
+static bool msvm_view_left_alone(struct msvm_fault *fault,
+				 const struct msvm_known *known)
+{
+	const struct msvm_policy_params *params = &fault->policy->params;
+	const struct msvm_view *view = &known->view;
+	const struct msvm_attrs *attrs = view->attrs;
+
+	if (params->placement != MSVM_PLACEMENT_SYSTEM ||
+	    params->peer_access == MSVM_PEER_OFF)
+		return false;
+	if (attrs && (attrs->preferred != MSVM_ATTR_NONE ||
+		      attrs->read_mostly ||
+		      attrs->atomics != MSVM_ATOMICS_DEFAULT))
+		return false;
+	return !known->occupied ||
+	       (READ_ONCE(known->msvm->requested) &&
+		view->heat->last_party >= view->nr_slots);
+}
+
 /* Can it matter where the pages are? */
 static bool msvm_view_needs_census(struct msvm_fault *fault,
 				   struct msvm_known *known)
 {
-	const struct msvm_attrs *attrs = known->view.attrs;
 	unsigned int i;
 
-	if (known->view.kind != MSVM_KIND_ANON)
-		return false;
-	if (fault->policy->params.placement == MSVM_PLACEMENT_SYSTEM &&
-	    fault->policy->params.peer_access != MSVM_PEER_OFF &&
-	    (!attrs || (attrs->preferred == MSVM_ATTR_NONE &&
-			!attrs->read_mostly &&
-			attrs->atomics == MSVM_ATOMICS_DEFAULT)))
+	if (known->view.kind != MSVM_KIND_ANON ||
+	    msvm_view_left_alone(fault, known))
 		return false;
 	for (i = 0; i < known->view.nr_slots; i++)
 		if (known->slots[i].has_memory)
