@@ -244,8 +244,8 @@ static void msvm_view_taken(struct msvm_fault *fault,
 	msvm_stat_inc(fault->member->msvm, MSVM_STAT_TAKEN);
 }
 
-/* Where the pages are. */
-static void msvm_view_locate(struct msvm_fault *fault,
+/* Where the pages are. Return: false: system memory is assumed, nobody looked. */
+static bool msvm_view_locate(struct msvm_fault *fault,
 			     struct drm_msvm_range *range,
 			     struct msvm_known *known)
 {
@@ -255,14 +255,15 @@ static void msvm_view_locate(struct msvm_fault *fault,
 	known->view.at = MSVM_AT_SYSTEM;
 	known->view.system = true;
 	if (!msvm_view_needs_census(fault, known))
-		return;
+		return false;
 	/* What is wrong the walk will find out. */
 	if (!msvm_census_of_runs(range, &census) &&
 	    msvm_take_census(range, &census))
-		return;
+		return false;
 	idx = srcu_read_lock(&known->msvm->srcu);
 	msvm_view_set_place(known, &census);
 	srcu_read_unlock(&known->msvm->srcu, idx);
+	return true;
 }
 
 /* All but where the memory is. */
@@ -330,8 +331,8 @@ struct msvm_known *msvm_view_take(struct msvm_fault *fault,
 
 	if (!known)
 		return NULL;
-	msvm_view_locate(fault, range, known);
-	msvm_view_taken(fault, range, &known->view);
+	if (msvm_view_locate(fault, range, known))
+		msvm_view_taken(fault, range, &known->view);
 	msvm_prefetch_along(fault, range, known);
 	return known;
 }
