@@ -4,8 +4,10 @@
  * when that is over. All of it shows in counters. Who waits holds nobody up.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "../lib/crowd.h"
@@ -109,6 +111,65 @@ static void unpin(struct vsvm_set *set)
 	turns_until(set, p, "pins", 1);
 	turns_until(set, p, "unpins", 1);
 	turns_until(set, p, "pins", 2);
+	munmap(p, SZ_2M);
+	end(set);
+}
+
+/* Memory that comes into being and is given up, in one GPU: it does not move at all. */
+static void refilled(struct vsvm_set *set)
+{
+	char *p = anon_aligned(SZ_2M, SZ_2M);
+	int last = set->n - 1, i;
+
+	begin("follow-fault");
+	for (i = 0; i < 20; i++) {
+		gpu_touch(set, last, p);
+		vram_expect(set, p, SZ_2M, where_gpu(set, last));
+		igt_assert(!madvise(p, SZ_2M, MADV_DONTNEED));
+	}
+	/* Nor do others move what is not theirs. */
+	for (i = 0; i < 4 * set->n; i++) {
+		gpu_touch(set, i % set->n, p);
+		vram_expect(set, p, SZ_2M, where_gpu(set, i % set->n));
+		igt_assert(!madvise(p, SZ_2M, MADV_DONTNEED));
+	}
+	igt_assert_eq_u64(policy_count(set, "taken"), 0);
+	igt_assert_eq_u64(policy_count(set, "throttles"), 0);
+	igt_assert_eq_u64(policy_count(set, "pins"), 0);
+	munmap(p, SZ_2M);
+	end(set);
+}
+
+/* A page that can't be moved is tried again at each fault, which moves nothing. */
+static void straggler(struct vsvm_set *set)
+{
+	char *p = anon_aligned(SZ_2M, SZ_2M);
+	struct iovec iov = { p + 100 * SZ_4K, SZ_4K };
+	int64_t deadline = vsvm_deadline(20);
+	int last = set->n - 1, pipes[2], i;
+
+	begin("follow-fault");
+	madvise(p, SZ_2M, MADV_NOHUGEPAGE);
+	memset(p, 1, SZ_2M);
+	igt_assert(!pipe(pipes));
+	igt_assert_eq(vmsplice(pipes[1], &iov, 1, 0), (ssize_t)SZ_4K);
+	for (i = 0; i < 10; i++) {
+		gpu_touch(set, last, p);
+		gpus_drop(set);
+	}
+	/* Its neighbours may stay with it, far from where it was touched. */
+	igt_assert(vram_count(set, p, SZ_2M, WHERE_SYSTEM) > 0);
+	igt_assert(vram_count(set, p, SZ_2M, where_gpu(set, last)) > 256);
+	igt_assert_eq_u64(policy_count(set, "throttles"), 0);
+	igt_assert_eq_u64(policy_count(set, "pins"), 0);
+	close(pipes[0]);
+	close(pipes[1]);
+	/* It goes as soon as it can. */
+	while (vram_count(set, p, SZ_2M, WHERE_SYSTEM)) {
+		igt_assert(vsvm_now() < deadline);
+		gpus_drop(set);
+		gpu_touch(set, last, p);
+	}
 	munmap(p, SZ_2M);
 	end(set);
 }
@@ -297,6 +358,9 @@ igt_main
 	each_made("pin-peers", "it stays where all reach it", MSVM_ONLY, PEERS,
 		  pin_peers);
 	each_made("unpin", "not for ever", MSVM_ONLY, VRAM, unpin);
+	each_made("refilled", "what comes into being is no move", MSVM_ONLY,
+		  VRAM, refilled);
+	each_made("straggler", "nor what stays", MSVM_ONLY, VRAM, straggler);
 	each_made("off", "unless nobody cares", MSVM_ONLY, VRAM, off);
 	each_made("evictions", "evictions count", MSVM_ONLY, VRAM, evictions);
 	each_made("throttled", "the process goes on meanwhile", MSVM_ONLY, VRAM,

@@ -12,6 +12,7 @@
 #include <drm/drm_device.h>
 
 #include "msvm_control.h"
+#include "msvm_engine.h"
 #include "msvm_internal.h"
 #include "msvm_memory.h"
 #include "msvm_trace.h"
@@ -116,16 +117,25 @@ static struct drm_pagemap *msvm_place_target(struct drm_msvm *msvm, u8 slot)
 					    NULL;
 }
 
-/* Remember that a range was moved. @began: when. Range mutex held. */
+/*
+ * Remember that a range was moved. It is not once more in a row if its memory came into
+ * being there, or if most of it was there already and only what had stayed behind was
+ * tried again. @began: when. Range mutex held.
+ */
 void msvm_place_moved(struct msvm_fault *fault, struct drm_msvm_range *range,
 		      u64 began, u8 party)
 {
+	struct msvm_heat *heat = &range->heat;
+	bool again = party < DRM_MSVM_MAX_MEMBERS &&
+		     (fault->nowhere || heat->last_party == party);
 	u64 now = ktime_get_ns();
+	u8 moves = heat->moves;
 
 	lockdep_assert_held(&range->lock);
 
-	msvm_heat_moved(&fault->policy->params, &range->heat, now, now - began,
-			party);
+	msvm_heat_moved(&fault->policy->params, heat, now, now - began, party);
+	if (again && moves)
+		heat->moves = min(heat->moves, moves);
 	/* The invalidations by which it was moved do not count. */
 	WRITE_ONCE(range->taken, 0);
 }
@@ -189,6 +199,7 @@ int msvm_place(struct msvm_fault *fault, struct drm_msvm_range *range)
 		dpagemap = msvm_place_target(msvm, decision->to);
 	srcu_read_unlock(&msvm->srcu, idx);
 
+	fault->nowhere = msvm_view_nowhere(&known->view);
 	msvm_place_note(fault, range, &known->view);
 	kfree(known);
 

@@ -33,6 +33,7 @@ struct msvm_policy;
  * @hold: This try holds mmap_lock from the walk to the commit.
  * @hasty: Give up after a few tries.
  * @stay: Memory was brought to where the fault can be served: leave it there.
+ * @nowhere: None of the memory existed when it was decided where to have it.
  * @counted: It is counted in the range's history.
  * @napping: It was told to wait, for the first time at @nap_began.
  * @nap_began: When that was, ns.
@@ -52,6 +53,7 @@ struct msvm_fault {
 	bool hold;
 	bool hasty;
 	bool stay;
+	bool nowhere;
 	bool counted;
 	bool napping;
 	u64 nap_began;

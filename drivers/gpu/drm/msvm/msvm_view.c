@@ -13,6 +13,7 @@
 #include <drm/drm_file.h>
 
 #include "msvm_control.h"
+#include "msvm_engine.h"
 #include "msvm_internal.h"
 #include "msvm_memory.h"
 
@@ -231,6 +232,9 @@ static void msvm_view_taken(struct msvm_fault *fault,
 
 	if (!heat->last_move || heat->last_party >= view->nr_slots ||
 	    view->at == heat->last_party)
+		return;
+	/* Given up by the process, or in swap space: that is no place. */
+	if (msvm_view_nowhere(view))
 		return;
 	/* Some pages could not be moved, or were they taken? */
 	if (view->at == MSVM_AT_MIXED && !taken)
