@@ -16,6 +16,7 @@
 #define MIB	(1UL << 20)
 #define VRAM	ATTR("vram_mib=8")
 #define PEERS	VRAM ATTR("peer_group=1")
+#define MORE	ATTR("vram_mib=16")
 
 static void begin(const char *prefetch)
 {
@@ -135,6 +136,50 @@ static void tree(struct vsvm_set *set)
 	end(set, p, SZ_2M);
 }
 
+/* Where results go that are no faults. */
+static uint64_t *results(struct vsvm_set *set, int gpu)
+{
+	uint64_t *p = anon_aligned(SZ_4K, SZ_2M);
+
+	*p = 0;
+	policy_set("placement", "system");
+	gpu_touch(set, gpu, p);
+	policy_set("placement", "first-touch");
+	return p;
+}
+
+/*
+ * A GPU that goes through block after block is noticed in the third one: the rest of that
+ * and the next one come along.
+ */
+static void tree_stream(struct vsvm_set *set)
+{
+	static const int steps[] = { 0, 1, 2, 4, 8, 16 };
+	char *p = memory(5 * SZ_2M);
+	int last = set->n - 1, i, k;
+	struct drm_vsvm_cmd cmd;
+	uint64_t *result;
+
+	begin("tree");
+	result = results(set, last);
+	for (k = 0; k < 2; k++)
+		for (i = 0; i < 6; i++) {
+			cmd = vsvm_load(p + k * SZ_2M + steps[i] * SZ_64K, 8,
+					result);
+			vsvm_run(set, last, &cmd, 1);
+			expect_pages(set, last, p, 5 * SZ_2M,
+				     512 * k + 16 * (i < 5 ? steps[i + 1] : 32));
+		}
+	for (i = 0; i < 2; i++) {
+		cmd = vsvm_load(p + 2 * SZ_2M + i * SZ_64K, 8, result);
+		vsvm_run(set, last, &cmd, 1);
+		expect_pages(set, last, p, 5 * SZ_2M, i ? 4 * 512 : 1024 + 16);
+	}
+	munmap(result, SZ_4K);
+	check(set, last, p, 5 * SZ_2M);
+	end(set, p, 5 * SZ_2M);
+}
+
 /* Not across the end of the mapping, and not what another GPU has. */
 static void limits(struct vsvm_set *set)
 {
@@ -226,6 +271,8 @@ igt_main
 	each_made("none", "nothing", MSVM_ONLY, VRAM, none);
 	each_made("block", "the rest of the block", MSVM_ONLY, VRAM, block);
 	each_made("tree", "by the tree", MSVM_ONLY, VRAM, tree);
+	each_made("tree-stream", "across the borders of blocks", MSVM_ONLY, MORE,
+		  tree_stream);
 	each_made("limits", "not what is another's", MSVM_ONLY, PEERS, limits);
 	each_made("full", "only where there is room", MSVM_ONLY, VRAM, full);
 	each_made("churn", "memory and VMs go meanwhile", MSVM_ONLY, VRAM,

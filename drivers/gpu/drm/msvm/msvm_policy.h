@@ -304,7 +304,7 @@ struct msvm_thrash {
  * struct msvm_stream - Where a member went last: does it go through memory in order?
  * @start: What was moved on its last fault that moved something, and along with it.
  * @end: Its end; 0: nothing yet.
- * @run: So many of these followed each other, upwards; negative: downwards.
+ * @run: So many blocks it went on since, upwards; negative: downwards.
  */
 struct msvm_stream {
 	u64 start;
@@ -495,7 +495,8 @@ void msvm_heat_forget(struct msvm_heat *heat);
 #define MSVM_TREE_LEAF		(64ULL << 10)
 #define MSVM_TREE_LEAVES	32
 
-void msvm_stream_moved(struct msvm_stream *stream, u64 start, u64 end);
+void msvm_stream_moved(struct msvm_stream *stream, u64 start, u64 end, u64 from,
+		       u64 to);
 void msvm_tree_window(u32 present, unsigned int leaf, u32 percent,
 		      unsigned int *first, unsigned int *count);
 

@@ -189,16 +189,18 @@ void msvm_prefetch_moved(struct msvm_fault *fault, struct drm_msvm_range *range)
 {
 	const struct msvm_decision *decision = &fault->decision;
 	struct drm_msvm_member *member = fault->member;
+	u64 start, end, from, to;
 	struct msvm_stream stream;
-	u64 start, end;
 
 	if (!msvm_prefetch_wanted(fault))
 		return;
 	start = drm_gpusvm_range_start(&range->base);
 	end = drm_gpusvm_range_end(&range->base);
+	from = start;
+	to = end;
 	if (decision->window_end) {
-		start = min(start, decision->window_start);
-		end = max(end, decision->window_end);
+		from = min(start, decision->window_start);
+		to = max(end, decision->window_end);
 	}
 
 	guard(spinlock)(&member->msvm->prefetch.lock);
@@ -208,7 +210,7 @@ void msvm_prefetch_moved(struct msvm_fault *fault, struct drm_msvm_range *range)
 		.end = member->stream_end,
 		.run = member->stream_run,
 	};
-	msvm_stream_moved(&stream, start, end);
+	msvm_stream_moved(&stream, start, end, from, to);
 	member->stream_start = stream.start;
 	member->stream_end = stream.end;
 	member->stream_run = stream.run;

@@ -46,17 +46,56 @@ void msvm_tree_window(u32 present, unsigned int leaf, u32 percent,
 }
 EXPORT_SYMBOL_IF_KUNIT(msvm_tree_window);
 
-/* A member had [@start, @end) moved on a fault, what was moved along included. */
-void msvm_stream_moved(struct msvm_stream *stream, u64 start, u64 end)
+static u64 msvm_block_of(u64 addr)
 {
-	if (stream->end && start == stream->end)
-		stream->run = stream->run < 0 ? 1 : min(stream->run + 1, 100);
-	else if (stream->end && end == stream->start)
-		stream->run = stream->run > 0 ? -1 : max(stream->run - 1, -100);
-	else
-		stream->run = 0;
-	stream->start = start;
-	stream->end = end;
+	return addr / MSVM_TREE_BLOCK;
+}
+
+/* Does a range begin in what was moved last, or right behind it, and end behind it? */
+static bool msvm_stream_up(const struct msvm_stream *stream, u64 start, u64 end)
+{
+	return stream->end && start >= stream->start && start <= stream->end &&
+	       end > stream->end;
+}
+
+/* The other way round. */
+static bool msvm_stream_down(const struct msvm_stream *stream, u64 start,
+			     u64 end)
+{
+	return stream->end && end >= stream->start && end <= stream->end &&
+	       start < stream->start;
+}
+
+/*
+ * A member faulted in [@start, @end) and had [@from, @to) moved, what was moved along
+ * included. That is more than the range on either side, as a tree goes back to where
+ * its part begins; and a device that is faster than what is moved along faults in there,
+ * which says nothing of where it goes.
+ */
+void msvm_stream_moved(struct msvm_stream *stream, u64 start, u64 end, u64 from,
+		       u64 to)
+{
+	s8 run = stream->run;
+
+	if (msvm_stream_up(stream, start, end)) {
+		if (msvm_block_of(to - 1) > msvm_block_of(stream->end - 1))
+			run = run < 0 ? 1 : min(run + 1, 100);
+		else
+			run = max(run, 0);
+	} else if (msvm_stream_down(stream, start, end)) {
+		if (msvm_block_of(from) < msvm_block_of(stream->start))
+			run = run > 0 ? -1 : max(run - 1, -100);
+		else
+			run = min(run, 0);
+	} else if (start >= stream->start && end <= stream->end) {
+		from = run < 0 ? min(from, stream->start) : stream->start;
+		to = run < 0 ? stream->end : max(to, stream->end);
+	} else {
+		run = 0;
+	}
+	stream->start = from;
+	stream->end = to;
+	stream->run = run;
 }
 EXPORT_SYMBOL_IF_KUNIT(msvm_stream_moved);
 
@@ -65,11 +104,13 @@ static int msvm_stream_ahead(const struct msvm_view *view)
 {
 	const struct msvm_stream *stream = view->stream;
 
-	if (!stream || !stream->end)
+	if (!stream)
 		return 0;
-	if (stream->run >= MSVM_STREAM_RUN && view->start == stream->end)
+	if (stream->run >= MSVM_STREAM_RUN &&
+	    msvm_stream_up(stream, view->start, view->end))
 		return min(stream->run - MSVM_STREAM_RUN + 1, MSVM_STREAM_AHEAD);
-	if (stream->run <= -MSVM_STREAM_RUN && view->end == stream->start)
+	if (stream->run <= -MSVM_STREAM_RUN &&
+	    msvm_stream_down(stream, view->start, view->end))
 		return max(stream->run + MSVM_STREAM_RUN - 1,
 			   -MSVM_STREAM_AHEAD);
 	return 0;
@@ -103,7 +144,7 @@ static void msvm_tree_part(const struct msvm_policy_params *params,
 	*end = max(*end, block + (first + count) * MSVM_TREE_LEAF);
 }
 
-/* Whole blocks on, where the stream goes. */
+/* The rest of the block and whole blocks on, where the stream goes. */
 static void msvm_stream_part(const struct msvm_view *view, u64 *start,
 			     u64 *end)
 {
@@ -111,11 +152,12 @@ static void msvm_stream_part(const struct msvm_view *view, u64 *start,
 	u64 more;
 
 	if (ahead > 0) {
-		more = ahead * MSVM_TREE_BLOCK;
-		*end = *end < ~0ULL - more ? *end + more : view->limit_end;
+		more = msvm_block_of(*end - 1) + 1 + ahead;
+		*end = more <= msvm_block_of(~0ULL) ? more * MSVM_TREE_BLOCK :
+						      view->limit_end;
 	} else if (ahead < 0) {
-		more = -ahead * MSVM_TREE_BLOCK;
-		*start = *start > more ? *start - more : 0;
+		more = msvm_block_of(*start);
+		*start = more > -ahead ? (more + ahead) * MSVM_TREE_BLOCK : 0;
 	}
 }
 

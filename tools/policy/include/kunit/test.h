@@ -21,7 +21,7 @@
 struct kunit {
 	jmp_buf abort;
 	unsigned int failures;
-	void *memory[16];
+	void *memory[64];
 	unsigned int nr_memory;
 };
 
@@ -52,10 +52,14 @@ void kunit_fail(struct kunit *test, const char *file, int line,
 
 static inline void *kunit_kzalloc(struct kunit *test, size_t size, int flags)
 {
-	void *memory = calloc(1, size);
+	void *memory;
 
 	(void)flags;
-	if (memory && test->nr_memory < ARRAY_SIZE(test->memory))
+	/* What can't be remembered would not be freed. */
+	if (test->nr_memory == ARRAY_SIZE(test->memory))
+		return NULL;
+	memory = calloc(1, size);
+	if (memory)
 		test->memory[test->nr_memory++] = memory;
 	return memory;
 }

@@ -159,22 +159,127 @@ static void tree_windows(struct kunit *test)
 	}
 }
 
+/* Nothing was moved along. */
+static void tree_moved(struct msvm_stream *stream, u64 start, u64 end)
+{
+	msvm_stream_moved(stream, start, end, start, end);
+}
+
 static void tree_stream(struct kunit *test)
 {
 	struct msvm_stream stream = {};
 	int i;
 
 	for (i = 0; i < 300; i++) {
-		msvm_stream_moved(&stream, i * 2 * MB, (i + 1) * 2 * MB);
+		tree_moved(&stream, i * 2 * MB, (i + 1) * 2 * MB);
 		KUNIT_EXPECT_EQ(test, stream.run, min(i, 100));
 	}
-	msvm_stream_moved(&stream, 298 * 2 * MB, 299 * 2 * MB);
+	tree_moved(&stream, 298 * 2 * MB, 299 * 2 * MB);
 	KUNIT_EXPECT_EQ(test, stream.run, -1);
 	for (i = 297; i >= 0; i--)
-		msvm_stream_moved(&stream, i * 2 * MB, (i + 1) * 2 * MB);
+		tree_moved(&stream, i * 2 * MB, (i + 1) * 2 * MB);
 	KUNIT_EXPECT_EQ(test, stream.run, -100);
-	msvm_stream_moved(&stream, 500 * MB, 502 * MB);
+	tree_moved(&stream, 500 * MB, 502 * MB);
 	KUNIT_EXPECT_EQ(test, stream.run, 0);
+
+	/* Back to where a part of the tree begins, and within it; then on. */
+	stream = (struct msvm_stream) { .start = 2 * MB, .end = 3 * MB, .run = 5 };
+	msvm_stream_moved(&stream, 3 * MB, 3 * MB + 65536, 2 * MB, 4 * MB);
+	KUNIT_EXPECT_EQ(test, stream.run, 5);
+	tree_moved(&stream, 3 * MB + 65536, 3 * MB + 131072);
+	KUNIT_EXPECT_EQ(test, stream.run, 5);
+	KUNIT_EXPECT_EQ(test, stream.end, 4 * MB);
+	tree_moved(&stream, 4 * MB, 4 * MB + 65536);
+	KUNIT_EXPECT_EQ(test, stream.run, 6);
+	/* Somewhere else. */
+	tree_moved(&stream, 5 * MB, 5 * MB + 65536);
+	KUNIT_EXPECT_EQ(test, stream.run, 0);
+}
+
+#define PASS_BLOCKS	32
+
+/*
+ * One pass through many blocks in ranges of a size, up or down: what was decided is done,
+ * but what is moved along only @lag faults later. Return: faults; @across: windows that
+ * go beyond the block of their range.
+ */
+static unsigned int tree_pass(struct kunit *test, struct fixture *f,
+			      enum msvm_prefetch_mode mode, u64 size, bool up,
+			      unsigned int lag, unsigned int *across)
+{
+	const unsigned int leaves = PASS_BLOCKS * MSVM_TREE_LEAVES;
+	const unsigned int step = size / MSVM_TREE_LEAF;
+	struct { unsigned int from, to; } windows[8] = {};
+	unsigned int faults = 0, i, k, leaf;
+	struct msvm_decision d;
+	bool *there;
+
+	there = kunit_kzalloc(test, leaves * sizeof(*there), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, there);
+	fixture_reset(f);
+	f->params.prefetch = mode;
+	f->view.stream = &f->stream;
+	f->view.limit_start = BASE;
+	f->view.limit_end = BASE + PASS_BLOCKS * MSVM_TREE_BLOCK;
+	*across = 0;
+	for (i = 0; i < leaves; i += step) {
+		unsigned int first = up ? i : leaves - step - i;
+		u64 from, to, block;
+
+		if (there[first])
+			continue;
+		f->view.start = BASE + first * MSVM_TREE_LEAF;
+		f->view.end = f->view.start + size;
+		block = f->view.start & ~(MSVM_TREE_BLOCK - 1);
+		f->view.present = 0;
+		leaf = (block - BASE) / MSVM_TREE_LEAF;
+		for (k = 0; k < MSVM_TREE_LEAVES; k++)
+			f->view.present |= there[leaf + k] ? BIT(k) : 0;
+		msvm_decide(&f->params, &f->view, &d);
+		KUNIT_EXPECT_EQ(test, d.action, MSVM_MOVE);
+		from = d.window_end ? d.window_start : f->view.start;
+		to = d.window_end ?: f->view.end;
+		*across += from < block || to > block + MSVM_TREE_BLOCK;
+		msvm_stream_moved(&f->stream, f->view.start, f->view.end, from,
+				  to);
+		memset(there + first, true, step);
+		windows[faults % 8].from = (from - BASE) / MSVM_TREE_LEAF;
+		windows[faults % 8].to = (to - BASE) / MSVM_TREE_LEAF;
+		if (faults >= lag) {
+			k = (faults - lag) % 8;
+			memset(there + windows[k].from, true,
+			       windows[k].to - windows[k].from);
+		}
+		faults++;
+	}
+	return faults;
+}
+
+static void tree_passes(struct kunit *test)
+{
+	struct fixture *f = fixture_new(test);
+	static const u64 sizes[] = { 64 << 10, 1 << 20 };
+	unsigned int i, up, across, faults;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		for (up = 0; up < 2; up++) {
+			faults = tree_pass(test, f, MSVM_PREFETCH_TREE, sizes[i],
+					   up, 0, &across);
+			KUNIT_EXPECT_LE(test, faults, 24);
+			KUNIT_EXPECT_GE(test, across, 6);
+			faults = tree_pass(test, f, MSVM_PREFETCH_BLOCK,
+					   sizes[i], up, 0, &across);
+			KUNIT_EXPECT_LE(test, faults, 12);
+			KUNIT_EXPECT_GE(test, across, 6);
+			/* The device is faster than what is moved along. */
+			tree_pass(test, f, MSVM_PREFETCH_TREE, sizes[i], up, 3,
+				  &across);
+			KUNIT_EXPECT_GE(test, across, 6);
+			tree_pass(test, f, MSVM_PREFETCH_BLOCK, sizes[i], up, 3,
+				  &across);
+			KUNIT_EXPECT_GE(test, across, 6);
+		}
+	}
 }
 
 static struct kunit_case msvm_tree_cases[] = {
@@ -182,6 +287,7 @@ static struct kunit_case msvm_tree_cases[] = {
 	KUNIT_CASE(tree_random),
 	KUNIT_CASE(tree_windows),
 	KUNIT_CASE(tree_stream),
+	KUNIT_CASE(tree_passes),
 	{}
 };
 
