@@ -180,6 +180,51 @@ static void tree_stream(struct vsvm_set *set)
 	end(set, p, 5 * SZ_2M);
 }
 
+/* The tree counts what is where the memory goes, whoever faults. */
+static void tree_preferred(struct vsvm_set *set)
+{
+	static const struct {
+		int leaf, there;
+	} steps[] = {
+		{ 0, 1 }, { 1, 2 }, { 2, 4 }, { 4, 8 },
+	};
+	char *p = memory(SZ_2M), node[32];
+	int last = set->n - 1;
+	unsigned int i;
+
+	begin("tree");
+	gpu_node(set, last, node, sizeof(node));
+	policy_set("preferred_devices", node);
+	policy_set("placement", "preferred");
+	for (i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		load(set, 0, p + steps[i].leaf * SZ_64K);
+		expect_pages(set, last, p, SZ_2M, 16 * steps[i].there);
+	}
+	check(set, last, p, SZ_2M);
+	end(set, p, SZ_2M);
+}
+
+/* A mapping that begins within a leaf: leaves are counted from where the block begins. */
+static void tree_shifted(struct vsvm_set *set)
+{
+	char *p = memory(SZ_2M);
+	int last = set->n - 1;
+	uint64_t before;
+
+	munmap(p, SZ_64K / 2);
+	begin("tree");
+	before = policy_count(set, "prefetched_pages");
+	load(set, last, p + SZ_64K);
+	/* Two of four are not enough, three are. */
+	load(set, last, p + 2 * SZ_64K);
+	load(set, last, p + 3 * SZ_64K);
+	expect_pages(set, last, p + SZ_64K / 2, SZ_2M - SZ_64K / 2, 64 - 8);
+	igt_assert_eq_u64(policy_count(set, "prefetched_pages"), before + 8);
+	munmap(p + SZ_64K / 2, SZ_2M - SZ_64K / 2);
+	vram_expect_empty(set);
+	policy_restore();
+}
+
 /* Not across the end of the mapping, and not what another GPU has. */
 static void limits(struct vsvm_set *set)
 {
@@ -273,6 +318,10 @@ igt_main
 	each_made("tree", "by the tree", MSVM_ONLY, VRAM, tree);
 	each_made("tree-stream", "across the borders of blocks", MSVM_ONLY, MORE,
 		  tree_stream);
+	each_made("tree-preferred", "by the tree where it goes", MSVM_ONLY,
+		  PEERS, tree_preferred);
+	each_made("tree-shifted", "where no leaf begins", MSVM_ONLY, VRAM,
+		  tree_shifted);
 	each_made("limits", "not what is another's", MSVM_ONLY, PEERS, limits);
 	each_made("full", "only where there is room", MSVM_ONLY, VRAM, full);
 	each_made("churn", "memory and VMs go meanwhile", MSVM_ONLY, VRAM,

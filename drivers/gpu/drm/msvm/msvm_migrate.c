@@ -365,7 +365,7 @@ int msvm_migrate_window(struct drm_msvm *msvm, struct drm_pagemap *dpagemap,
 		.to_peer = window->to_peer,
 		.hint = true,
 	};
-	unsigned long stop, from, to;
+	unsigned long stop, from, to, base;
 	struct msvm_vma_part part;
 	u32 anywhere;
 	int err = 0;
@@ -381,14 +381,15 @@ int msvm_migrate_window(struct drm_msvm *msvm, struct drm_pagemap *dpagemap,
 		return 0;
 
 	/* Leaves that are nowhere else, as many as follow each other at once. */
+	base = ALIGN_DOWN(part.start, MSVM_TREE_LEAF);
 	for (from = part.start; from < stop && !err; from = to) {
-		bool skip = anywhere & BIT((from - part.start) / MSVM_TREE_LEAF);
+		bool skip = anywhere & BIT((from - base) / MSVM_TREE_LEAF);
 
 		to = from;
 		do {
-			to = min(to + MSVM_TREE_LEAF, stop);
+			to = min(ALIGN(to + 1, MSVM_TREE_LEAF), stop);
 		} while (to < stop &&
-			 skip == !!(anywhere & BIT((to - part.start) /
+			 skip == !!(anywhere & BIT((to - base) /
 						   MSVM_TREE_LEAF)));
 		if (!skip)
 			err = msvm_move(&move, from, to);

@@ -162,6 +162,29 @@ static int msvm_place_move(struct msvm_fault *fault, struct drm_msvm_range *rang
 	return err == -EINTR ? err : 0;
 }
 
+static void msvm_place_decide_once(struct msvm_fault *fault,
+				   struct msvm_known *known)
+{
+	struct drm_msvm *msvm = fault->member->msvm;
+	int idx = srcu_read_lock(&msvm->srcu);
+
+	msvm_decide(&fault->policy->params, &known->view, &fault->decision);
+	srcu_read_unlock(&msvm->srcu, idx);
+}
+
+/*
+ * What to do, and then what is to be moved along: what of that there is already depends
+ * on where it goes. Context: as msvm_place().
+ */
+static void msvm_place_decide(struct msvm_fault *fault,
+			      struct drm_msvm_range *range,
+			      struct msvm_known *known)
+{
+	msvm_place_decide_once(fault, known);
+	if (msvm_prefetch_along(fault, range, known))
+		msvm_place_decide_once(fault, known);
+}
+
 /*
  * Decide on a fault, and put the memory where it is to be. Context: sleeps; range mutex
  * held, neither mmap_lock nor the notifier lock.
@@ -187,8 +210,8 @@ int msvm_place(struct msvm_fault *fault, struct drm_msvm_range *range)
 		return fault->attrs.no_access & BIT_ULL(fault->member->slot) ?
 		       -EACCES : 0;
 
+	msvm_place_decide(fault, range, known);
 	idx = srcu_read_lock(&msvm->srcu);
-	msvm_decide(&fault->policy->params, &known->view, decision);
 	if (decision->action == MSVM_THROTTLE &&
 	    msvm_place_napped(fault, known->view.now))
 		decision->action = MSVM_STAY;

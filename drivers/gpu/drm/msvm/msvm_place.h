@@ -143,7 +143,7 @@ void msvm_map_eagerly(struct msvm_fault *fault, struct drm_msvm_range *range);
 void msvm_prefetch_init(struct msvm_prefetch *prefetch);
 void msvm_prefetch_stop(struct msvm_prefetch *prefetch);
 void msvm_prefetch_window(struct msvm_fault *fault);
-void msvm_prefetch_along(struct msvm_fault *fault, struct drm_msvm_range *range,
+bool msvm_prefetch_along(struct msvm_fault *fault, struct drm_msvm_range *range,
 			 struct msvm_known *known);
 void msvm_prefetch_moved(struct msvm_fault *fault, struct drm_msvm_range *range);
 

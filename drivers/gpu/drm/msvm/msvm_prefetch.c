@@ -138,12 +138,29 @@ static bool msvm_prefetch_wanted(struct msvm_fault *fault)
 	return fault->policy->params.prefetch != MSVM_PREFETCH_NONE;
 }
 
+/* The memory of a slot's device, to compare with: it may be gone. */
+static struct msvm_memory *msvm_prefetch_memory(struct drm_msvm *msvm, u8 slot)
+{
+	struct drm_msvm_member *member;
+	struct msvm_memory *memory;
+	int idx;
+
+	idx = srcu_read_lock(&msvm->srcu);
+	member = msvm_member_of(msvm, slot);
+	memory = member ? member->dev->memory : NULL;
+	srcu_read_unlock(&msvm->srcu, idx);
+
+	return memory;
+}
+
 /*
- * Find out for a view what may be moved along: as far as the VMA and the attributes are
- * the same; which leaves of the block the device has already; and whether it goes
- * through memory in order. Context: sleeps; range mutex held; takes mmap_lock.
+ * It was decided to move a range to a device, before anything was known of what may be
+ * moved along. Find that out for the view: as far as the VMA and the attributes are the
+ * same; which leaves of the block the device has already; and whether the member goes
+ * through memory in order. Context: sleeps; range mutex held; takes mmap_lock. Return:
+ * whether there is anything new to decide by.
  */
-void msvm_prefetch_along(struct msvm_fault *fault, struct drm_msvm_range *range,
+bool msvm_prefetch_along(struct msvm_fault *fault, struct drm_msvm_range *range,
 			 struct msvm_known *known)
 {
 	struct drm_msvm_member *member = fault->member;
@@ -151,15 +168,18 @@ void msvm_prefetch_along(struct msvm_fault *fault, struct drm_msvm_range *range,
 	struct msvm_view *view = &known->view;
 	unsigned long block = ALIGN_DOWN(view->start, MSVM_TREE_BLOCK);
 	unsigned long start = 0, end = ULONG_MAX, from, to;
+	struct msvm_memory *memory = NULL;
 	struct msvm_attrs attrs;
 	u32 leaves;
 
 	lockdep_assert_held(&range->lock);
 
-	if (view->kind != MSVM_KIND_ANON || !member->dev->memory ||
-	    !msvm_prefetch_wanted(fault) ||
-	    !msvm_vma_limits(mm, view->start, &start, &end))
-		return;
+	if (fault->decision.action == MSVM_MOVE &&
+	    fault->decision.to < DRM_MSVM_MAX_MEMBERS &&
+	    msvm_prefetch_wanted(fault))
+		memory = msvm_prefetch_memory(member->msvm, fault->decision.to);
+	if (!memory || !msvm_vma_limits(mm, view->start, &start, &end))
+		return false;
 	msvm_attr_lookup(member->msvm, view->start, &start, &end, &attrs);
 	view->limit_start = start;
 	view->limit_end = end;
@@ -175,13 +195,13 @@ void msvm_prefetch_along(struct msvm_fault *fault, struct drm_msvm_range *range,
 
 	/* A range that is a block has no other leaves. */
 	if (view->end - view->start >= MSVM_TREE_BLOCK)
-		return;
+		return true;
 	from = max(block, start);
 	to = min(block + MSVM_TREE_BLOCK, end);
 	if (from < to && IS_ALIGNED(from, PAGE_SIZE) &&
-	    !msvm_census_leaves(mm, from, PHYS_PFN(to - from),
-				member->dev->memory, &leaves))
+	    !msvm_census_leaves(mm, from, PHYS_PFN(to - from), memory, &leaves))
 		view->present = leaves << ((from - block) / MSVM_TREE_LEAF);
+	return true;
 }
 
 /* The range was moved as decided, and what is along with it will be. Range mutex held. */

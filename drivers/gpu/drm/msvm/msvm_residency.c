@@ -179,14 +179,15 @@ bool msvm_all_in(struct mm_struct *mm, unsigned long start,
 
 /*
  * Which of the leaves of at most a block have pages in a memory, or with NULL in any
- * device's? One bit a leaf from @start on. Context: as msvm_all_in(). Return: 0,
- * -ENOMEM, -EBUSY, -EFAULT.
+ * device's? One bit a leaf, the first one that of @start, wherever in it that is.
+ * Context: as msvm_all_in(). Return: 0, -ENOMEM, -EBUSY, -EFAULT.
  */
 int msvm_census_leaves(struct mm_struct *mm, unsigned long start,
 		       unsigned long npages, struct msvm_memory *memory,
 		       u32 *leaves)
 {
 	const unsigned long leaf = MSVM_TREE_LEAF >> PAGE_SHIFT;
+	const unsigned long first = (start >> PAGE_SHIFT) % leaf;
 	struct msvm_pagemap *pagemap;
 	unsigned long *pfns, i;
 	int err;
@@ -202,7 +203,7 @@ int msvm_census_leaves(struct mm_struct *mm, unsigned long start,
 			continue;
 		pagemap = msvm_pagemap_of_pfn(pfns[i] & ~HMM_PFN_FLAGS);
 		if (pagemap && (!memory || pagemap->memory == memory))
-			*leaves |= BIT(i / leaf);
+			*leaves |= BIT((first + i) / leaf);
 	}
 	rcu_read_unlock();
 	kvfree(pfns);

@@ -337,7 +337,6 @@ struct msvm_known *msvm_view_take(struct msvm_fault *fault,
 		return NULL;
 	if (msvm_view_locate(fault, range, known))
 		msvm_view_taken(fault, range, &known->view);
-	msvm_prefetch_along(fault, range, known);
 	return known;
 }
 
