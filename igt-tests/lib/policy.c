@@ -192,3 +192,63 @@ unsigned int placed_stop(void (*fn)(const struct placed *placed))
 	file_put(TRACING "trace", "");
 	return n;
 }
+
+static void events_enable(const char * const *names, const char *value)
+{
+	char path[128];
+
+	for (; *names; names++) {
+		snprintf(path, sizeof(path), TRACING "events/drm_msvm/%s/enable",
+			 *names);
+		igt_require_f(file_put(path, value), "no trace events\n");
+	}
+}
+
+/* Record events from now on; @names ends with NULL. */
+void events_start(const char * const *names)
+{
+	events_enable(names, "0");
+	file_put(TRACING "buffer_size_kb", "16384");
+	file_put(TRACING "trace", "");
+	events_enable(names, "1");
+}
+
+/* No longer. Return: how many there were of one kind, and in @text what they say. */
+unsigned int events_stop(const char * const *names, const char *name,
+			 char (*text)[128])
+{
+	char line[512], kind[64], *p;
+	unsigned int n = 0;
+	FILE *f;
+
+	events_enable(names, "0");
+	snprintf(kind, sizeof(kind), " %s: ", name);
+	f = fopen(TRACING "trace", "r");
+	igt_assert(f);
+	while (n < EVENTS_MOST && fgets(line, sizeof(line), f)) {
+		p = strstr(line, kind);
+		if (p)
+			snprintf(text[n++], sizeof(*text), "%.127s",
+				 p + strlen(kind));
+	}
+	fclose(f);
+	return n;
+}
+
+/* Where the range at @p is pinned, and for how long yet, as debugfs shows it. */
+void policy_pinned(struct vsvm_set *set, const void *p, char *at, char *ms)
+{
+	static char buf[1 << 16];
+	unsigned long start, end;
+	char path[64], *line;
+
+	snprintf(path, sizeof(path), "%u/ranges",
+		 vsvm_stats(set->fd[0], set->vm[0]).context_id);
+	igt_assert(debugfs_read(path, buf, sizeof(buf)));
+	for (line = strtok(buf, "\n"); line; line = strtok(NULL, "\n"))
+		if (sscanf(line, "%lx-%lx %*u %*s %*s %*s %*u %*s %15s %15s",
+			   &start, &end, at, ms) == 4 &&
+		    start <= to_u64(p) && end > to_u64(p))
+			return;
+	igt_assert_f(false, "no range has %p\n", p);
+}

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Verbs of the tests of policies: the default policy in configfs, what the library
- * counts of its effects, and the decisions in the trace.
+ * counts of its effects, decisions and other events in the trace, and what is pinned.
  */
 #ifndef LIB_POLICY_H
 #define LIB_POLICY_H
@@ -34,8 +34,16 @@ uint64_t policy_count(struct vsvm_set *set, const char *name);
 void policy_wait(struct vsvm_set *set, const char *name, uint64_t value);
 void gpus_drop(struct vsvm_set *set);
 void gpu_node(struct vsvm_set *set, int gpu, char *name, size_t size);
+void policy_pinned(struct vsvm_set *set, const void *p, char *at, char *ms);
 
 void placed_start(void);
 unsigned int placed_stop(void (*fn)(const struct placed *placed));
+
+/* Other trace events of the library, by name; up to so many of one kind. */
+#define EVENTS_MOST	256
+
+void events_start(const char * const *names);
+unsigned int events_stop(const char * const *names, const char *name,
+			 char (*text)[128]);
 
 #endif /* LIB_POLICY_H */

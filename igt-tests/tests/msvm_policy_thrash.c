@@ -5,6 +5,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
@@ -66,11 +68,17 @@ static void turns_until(struct vsvm_set *set, char *p, const char *counter,
 /* Somebody is told to wait, then it stays in system memory, which all reach. */
 static void pin(struct vsvm_set *set)
 {
-	char *p = anon_aligned(SZ_2M, SZ_2M);
+	char *p = anon_aligned(SZ_2M, SZ_2M), at[16], ms[16];
 	uint64_t moves;
 
 	begin("follow-fault");
+	gpu_touch(set, 0, p);
+	policy_pinned(set, p, at, ms);
+	igt_assert(!strcmp(at, "-") && !strcmp(ms, "-"));
 	turns_until(set, p, "pins", 1);
+	policy_pinned(set, p, at, ms);
+	igt_assert_f(!strcmp(at, "system"), "pinned at %s\n", at);
+	igt_assert(atoi(ms) > 0 && atoi(ms) <= 3600000);
 	if (set->n > 1)
 		igt_assert(policy_count(set, "throttles") > 0);
 	take_turns(set, p, 2 * set->n);
@@ -82,7 +90,9 @@ static void pin(struct vsvm_set *set)
 	vram_expect(set, p, SZ_2M, WHERE_SYSTEM);
 	igt_assert_eq_u64(policy_count(set, "moved_pages"), moves);
 	igt_assert_eq_u64(policy_count(set, "unpins"), 0);
+	/* What goes is no longer pinned. */
 	munmap(p, SZ_2M);
+	policy_wait(set, "unpins", policy_count(set, "pins"));
 	end(set);
 }
 
@@ -112,6 +122,52 @@ static void unpin(struct vsvm_set *set)
 	turns_until(set, p, "unpins", 1);
 	turns_until(set, p, "pins", 2);
 	munmap(p, SZ_2M);
+	end(set);
+}
+
+/* All of it is in the trace: who has to wait, what is pinned and where, and the end. */
+static void traced(struct vsvm_set *set)
+{
+	static const char * const names[] = {
+		"msvm_throttle", "msvm_pin", "msvm_unpin", NULL
+	};
+	static char text[EVENTS_MOST][128];
+	char *p = anon_aligned(SZ_2M, SZ_2M);
+	unsigned long long start, end_at, until, delay;
+	unsigned int ctx, at, slot, n, i;
+
+	begin("follow-fault");
+	policy_set("thrash_pin_ms", "1");
+	events_start(names);
+	turns_until(set, p, "unpins", 1);
+	munmap(p, SZ_2M);
+	policy_wait(set, "unpins", policy_count(set, "pins"));
+
+	n = events_stop(names, "msvm_throttle", text);
+	igt_assert_eq_u64(n, policy_count(set, "throttles"));
+	for (i = 0; i < n; i++) {
+		igt_assert(sscanf(text[i], "ctx=%u slot=%u addr=%llx delay=%llu",
+				  &ctx, &slot, &start, &delay) == 4);
+		igt_assert(slot < (unsigned int)set->n && delay);
+		igt_assert_eq_u64(start, to_u64(p));
+	}
+	n = events_stop(names, "msvm_pin", text);
+	igt_assert_eq_u64(n, policy_count(set, "pins"));
+	for (i = 0; i < n; i++) {
+		igt_assert(sscanf(text[i],
+				  "ctx=%u start=%llx end=%llx at=%u until=%llu",
+				  &ctx, &start, &end_at, &at, &until) == 5);
+		igt_assert_eq_u64(start, to_u64(p));
+		igt_assert_eq_u64(end_at, to_u64(p) + SZ_2M);
+		igt_assert(at == 64 && until);
+	}
+	n = events_stop(names, "msvm_unpin", text);
+	igt_assert_eq_u64(n, policy_count(set, "unpins"));
+	for (i = 0; i < n; i++) {
+		igt_assert(sscanf(text[i], "ctx=%u start=%llx end=%llx", &ctx,
+				  &start, &end_at) == 3);
+		igt_assert_eq_u64(start, to_u64(p));
+	}
 	end(set);
 }
 
@@ -358,6 +414,7 @@ igt_main
 	each_made("pin-peers", "it stays where all reach it", MSVM_ONLY, PEERS,
 		  pin_peers);
 	each_made("unpin", "not for ever", MSVM_ONLY, VRAM, unpin);
+	each_made("traced", "as the trace tells", MSVM_ONLY, VRAM, traced);
 	each_made("refilled", "what comes into being is no move", MSVM_ONLY,
 		  VRAM, refilled);
 	each_made("straggler", "nor what stays", MSVM_ONLY, VRAM, straggler);

@@ -4,7 +4,9 @@
  * anything, and nothing depends on it.
  */
 #include <linux/debugfs.h>
+#include <linux/math64.h>
 #include <linux/seq_file.h>
+#include <linux/timekeeping.h>
 
 #include <drm/drm_device.h>
 #include <drm/drm_drv.h>
@@ -228,32 +230,56 @@ static void msvm_ranges_stop(struct seq_file *m, void *v)
 	msvm_ranges_put(v);
 }
 
+/* Where a range is pinned and how many ms yet, for people to read. */
+static void msvm_ranges_pinned(struct drm_msvm_range *range, char *where,
+			       char *left, size_t size)
+{
+	u64 until, now = ktime_get_ns();
+	u8 at;
+
+	strscpy(where, "-", size);
+	strscpy(left, "-", size);
+	until = msvm_place_pinned_until(range, &at);
+	if (!until)
+		return;
+	if (at < DRM_MSVM_MAX_MEMBERS)
+		snprintf(where, size, "%u", at);
+	else
+		strscpy(where, "system", size);
+	if (until == ~0ULL)
+		strscpy(left, "ever", size);
+	else
+		snprintf(left, size, "%llu",
+			 div_u64(until - min(now, until), NSEC_PER_MSEC));
+}
+
 static int msvm_ranges_show(struct seq_file *m, void *v)
 {
 	struct drm_msvm_range *range = v;
+	char where[12] = "-", pinned[24], left[24];
 	struct drm_gpusvm *gpusvm;
-	char where[12] = "-";
 
 	if (v == SEQ_START_TOKEN) {
-		seq_printf(m, "%-12s-%-12s %8s %-5s %-16s %-16s %6s %-6s %s\n",
+		seq_printf(m, "%-12s-%-12s %8s %-5s %-16s %-16s %6s %-6s %-6s %6s %s\n",
 			   "start", "end", "KiB", "walk", "mapped", "writable",
-			   "runs", "device", "state");
+			   "runs", "device", "pinned", "pin_ms", "state");
 		return 0;
 	}
+	msvm_ranges_pinned(range, pinned, left, sizeof(pinned));
 
 	gpusvm = range->base.gpusvm;
 	drm_gpusvm_notifier_lock(gpusvm);
 	if (range->runs_valid && range->dpagemap)
 		snprintf(where, sizeof(where), "%u",
 			 to_msvm_pagemap(range->dpagemap)->memory->dev_id);
-	seq_printf(m, "%012lx-%012lx %8lu %-5s %*pb %*pb %6u %-6s %s\n",
+	seq_printf(m, "%012lx-%012lx %8lu %-5s %*pb %*pb %6u %-6s %-6s %6s %s\n",
 		   drm_gpusvm_range_start(&range->base),
 		   drm_gpusvm_range_end(&range->base),
 		   drm_gpusvm_range_size(&range->base) >> 10,
 		   range->runs_valid ? "valid" : "none",
 		   DRM_MSVM_MAX_MEMBERS, range->mapped,
 		   DRM_MSVM_MAX_MEMBERS, range->writable,
-		   range->runs_valid ? range->nr_runs : 0, where,
+		   range->runs_valid ? range->nr_runs : 0, where, pinned, left,
 		   msvm_range_unmapped(range) ? "unmapped" : "live");
 	drm_gpusvm_notifier_unlock(gpusvm);
 	return 0;

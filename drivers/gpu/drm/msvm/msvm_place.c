@@ -31,15 +31,33 @@ static_assert(MSVM_AT_SYSTEM >= DRM_MSVM_MAX_MEMBERS);
 /* The second level of a range's history, if the decision asks for it: a hint. */
 static void msvm_place_remember(struct drm_msvm_range *range)
 {
-	struct msvm_heat *heat = &range->heat;
+	struct msvm_thrash *thrash;
 
-	if (heat->thrash)
+	if (range->heat.thrash)
 		return;
-	heat->thrash = msvm_alloc(kzalloc_obj(*heat->thrash));
-	if (!heat->thrash)
+	thrash = msvm_alloc(kzalloc_obj(*thrash));
+	if (!thrash)
 		return;
-	heat->thrash->nap_party = 0xff;
-	msvm_stat_bytes(msvm_range_context(range), sizeof(*heat->thrash));
+	thrash->nap_party = 0xff;
+	/* Pairs with smp_load_acquire() in msvm_place_pinned_until(). */
+	smp_store_release(&range->heat.thrash, thrash);
+	msvm_stat_bytes(msvm_range_context(range), sizeof(*thrash));
+}
+
+/*
+ * For who looks without the range mutex: until when is a range pinned, and where?
+ * Return: ns, ~0: for good, 0: it is not.
+ */
+u64 msvm_place_pinned_until(struct drm_msvm_range *range, u8 *at)
+{
+	/* Pairs with smp_store_release() in msvm_place_remember(). */
+	struct msvm_thrash *thrash = smp_load_acquire(&range->heat.thrash);
+	u64 until = thrash ? READ_ONCE(thrash->pin_until) : 0;
+
+	if (until <= ktime_get_ns())
+		return 0;
+	*at = READ_ONCE(thrash->pinned_at);
+	return until;
 }
 
 /* Is a range pinned, as far as its history says? */

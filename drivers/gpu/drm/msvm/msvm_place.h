@@ -132,6 +132,7 @@ int msvm_place(struct msvm_fault *fault, struct drm_msvm_range *range);
 void msvm_place_moved(struct msvm_fault *fault, struct drm_msvm_range *range,
 		      u64 began, u8 party);
 int msvm_place_nap(struct msvm_fault *fault);
+u64 msvm_place_pinned_until(struct drm_msvm_range *range, u8 *at);
 bool msvm_place_out_of_reach(struct drm_msvm_range *range,
 			     struct drm_msvm_member *member,
 			     enum msvm_peer_access peers);

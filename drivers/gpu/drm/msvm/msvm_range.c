@@ -98,6 +98,13 @@ void msvm_range_fini(struct drm_msvm_range *range)
 		kfree(range->pages);
 	}
 	kvfree(range->runs);
+	/* Each pin has its end. */
+	if (range->pinned) {
+		msvm_stat_inc(msvm_range_context(range), MSVM_STAT_UNPINS);
+		trace_msvm_unpin(msvm_range_context(range)->id,
+				 drm_gpusvm_range_start(&range->base),
+				 drm_gpusvm_range_end(&range->base));
+	}
 	if (range->heat.thrash)
 		bytes += sizeof(*range->heat.thrash);
 	kfree(range->heat.thrash);

@@ -363,7 +363,7 @@ TRACE_EVENT(msvm_pin,
 		  __entry->start, __entry->end, __entry->at, __entry->until)
 );
 
-/* Noticed by the first fault after the time was over. */
+/* Noticed by the first fault after the time was over, or when the range goes. */
 TRACE_EVENT(msvm_unpin,
 	TP_PROTO(u32 ctx, u64 start, u64 end),
 	TP_ARGS(ctx, start, end),
