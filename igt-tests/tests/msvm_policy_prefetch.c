@@ -225,6 +225,64 @@ static void tree_shifted(struct vsvm_set *set)
 	policy_restore();
 }
 
+/* What another GPU has mapped stays where it is, and what is pinned there. */
+static void held(struct vsvm_set *set)
+{
+	int64_t deadline = vsvm_deadline(20);
+	char *p = memory(SZ_2M);
+	int last = set->n - 1, i;
+
+	igt_require_f(last, "two are needed\n");
+	begin("none");
+	/*
+	 * Back and forth until it is pinned, out of reach of the other one. Whose turn
+	 * it is not has to wait, and enough have to.
+	 */
+	policy_set("placement", "follow-fault");
+	policy_set("thrash_threshold", "3");
+	policy_set("thrash_reset_ms", "3600000");
+	policy_set("thrash_window_us", "60000000");
+	policy_set("thrash_pin_ms", "3600000");
+	policy_set("thrash_max_throttles", "2");
+	for (i = 0; !policy_count(set, "pins"); i++) {
+		igt_assert_f(vsvm_now() < deadline, "never pinned\n");
+		gpu_touch(set, i % 3 ? 0 : last, p + 7 * SZ_64K + SZ_64K / 2);
+		gpus_drop(set);
+	}
+	vram_expect(set, p + 7 * SZ_64K, SZ_64K, WHERE_SYSTEM);
+	/* It is mapped by nobody, or that would be why. */
+	gpus_drop(set);
+	policy_set("placement", "system");
+	gpu_touch(set, 0, p + 3 * SZ_64K + SZ_64K / 2);
+	policy_set("placement", "first-touch");
+	policy_set("prefetch", "block");
+	load(set, last, p);
+	expect_pages(set, last, p, SZ_2M, 30 * 16);
+	vram_expect(set, p + 3 * SZ_64K, SZ_64K, WHERE_SYSTEM);
+	vram_expect(set, p + 7 * SZ_64K, SZ_64K, WHERE_SYSTEM);
+	end(set, p, SZ_2M);
+}
+
+/* Nor what belongs to another one by its address. */
+static void interleaved(struct vsvm_set *set)
+{
+	char *p = memory(SZ_2M);
+	int turn = (to_u64(p) / SZ_64K / 8) % set->n;
+
+	begin("block");
+	policy_set("interleave_kib", "512");
+	policy_set("placement", "interleave");
+	load(set, turn, p + 3 * SZ_64K);
+	expect_pages(set, turn, p, SZ_2M, 8 * 16);
+	load(set, (turn + 1) % set->n, p + 15 * SZ_64K);
+	expect_pages(set, (turn + 1) % set->n, p + 8 * SZ_64K, SZ_2M / 2,
+		     8 * 16);
+	igt_assert_eq_u64(vram_count(set, p + SZ_2M / 2, SZ_2M / 2,
+				     WHERE_SYSTEM), 256);
+	check(set, turn, p, SZ_2M);
+	end(set, p, SZ_2M);
+}
+
 /* Not across the end of the mapping, and not what another GPU has. */
 static void limits(struct vsvm_set *set)
 {
@@ -322,6 +380,9 @@ igt_main
 		  PEERS, tree_preferred);
 	each_made("tree-shifted", "where no leaf begins", MSVM_ONLY, VRAM,
 		  tree_shifted);
+	each_made("held", "not what stays elsewhere", MSVM_ONLY, VRAM, held);
+	each_made("interleaved", "not what belongs elsewhere", MSVM_ONLY, VRAM,
+		  interleaved);
 	each_made("limits", "not what is another's", MSVM_ONLY, PEERS, limits);
 	each_made("full", "only where there is room", MSVM_ONLY, VRAM, full);
 	each_made("churn", "memory and VMs go meanwhile", MSVM_ONLY, VRAM,

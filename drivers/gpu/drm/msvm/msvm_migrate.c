@@ -349,9 +349,34 @@ bool msvm_vma_limits(struct mm_struct *mm, unsigned long addr,
 }
 
 /*
+ * The leaves of at most 2 MiB of a window that stay: those that are in some device's
+ * memory already, and those that are held where they are. Return: as
+ * msvm_census_leaves().
+ */
+static int msvm_window_stays(struct drm_msvm *msvm,
+			     const struct msvm_window *window,
+			     unsigned long start, unsigned long stop, u32 *stays)
+{
+	unsigned long base = ALIGN_DOWN(start, MSVM_TREE_LEAF), from, to;
+	int err = msvm_census_leaves(msvm->mm, start, PHYS_PFN(stop - start),
+				     NULL, stays);
+
+	for (from = start; !err && from < stop; from = to) {
+		u32 leaf = BIT((from - base) / MSVM_TREE_LEAF);
+
+		to = min(ALIGN(from + 1, MSVM_TREE_LEAF), stop);
+		if (!(*stays & leaf) &&
+		    msvm_prefetch_held(msvm, window, from, to))
+			*stays |= leaf;
+	}
+	return err;
+}
+
+/*
  * Move the next piece of a window, of at most 2 MiB, as far as it has memory that can
- * be moved, is in no device's memory yet, and finds room without eviction. Context: as
- * drm_msvm_migrate(). The caller has references to the mm's users and to the pagemap.
+ * be moved, is in no device's memory yet, is neither pinned nor mapped by others, and
+ * finds room without eviction. Context: as drm_msvm_migrate(). The caller has
+ * references to the mm's users and to the pagemap.
  *
  * Return: 0 and the address to go on from in @start; -ENODATA: there is no more;
  * -ENODEV, -EINTR.
@@ -367,7 +392,7 @@ int msvm_migrate_window(struct drm_msvm *msvm, struct drm_pagemap *dpagemap,
 	};
 	unsigned long stop, from, to, base;
 	struct msvm_vma_part part;
-	u32 anywhere;
+	u32 stays;
 	int err = 0;
 
 	if (*start >= window->end ||
@@ -376,21 +401,19 @@ int msvm_migrate_window(struct drm_msvm *msvm, struct drm_pagemap *dpagemap,
 	stop = min(ALIGN(part.start + 1, SZ_2M), part.end);
 	*start = stop;
 	if (!part.movable ||
-	    msvm_census_leaves(msvm->mm, part.start,
-			       PHYS_PFN(stop - part.start), NULL, &anywhere))
+	    msvm_window_stays(msvm, window, part.start, stop, &stays))
 		return 0;
 
-	/* Leaves that are nowhere else, as many as follow each other at once. */
+	/* As many leaves as follow each other at once. */
 	base = ALIGN_DOWN(part.start, MSVM_TREE_LEAF);
 	for (from = part.start; from < stop && !err; from = to) {
-		bool skip = anywhere & BIT((from - base) / MSVM_TREE_LEAF);
+		bool skip = stays & BIT((from - base) / MSVM_TREE_LEAF);
 
 		to = from;
 		do {
 			to = min(ALIGN(to + 1, MSVM_TREE_LEAF), stop);
 		} while (to < stop &&
-			 skip == !!(anywhere & BIT((to - base) /
-						   MSVM_TREE_LEAF)));
+			 skip == !!(stays & BIT((to - base) / MSVM_TREE_LEAF)));
 		if (!skip)
 			err = msvm_move(&move, from, to);
 	}

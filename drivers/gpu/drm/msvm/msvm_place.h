@@ -70,6 +70,7 @@ struct msvm_fault {
  * @end: End.
  * @slot: To the memory of this slot's device.
  * @dev_id: Which device that is: the slot may be another's by then.
+ * @own: Slots of that device.
  * @to_peer: See &msvm_block.to_peer.
  */
 struct msvm_window {
@@ -77,6 +78,7 @@ struct msvm_window {
 	unsigned long end;
 	u8 slot;
 	u32 dev_id;
+	u64 own;
 	bool to_peer;
 };
 
@@ -144,6 +146,8 @@ void msvm_map_eagerly(struct msvm_fault *fault, struct drm_msvm_range *range);
 void msvm_prefetch_init(struct msvm_prefetch *prefetch);
 void msvm_prefetch_stop(struct msvm_prefetch *prefetch);
 void msvm_prefetch_window(struct msvm_fault *fault);
+bool msvm_prefetch_held(struct drm_msvm *msvm, const struct msvm_window *window,
+			unsigned long start, unsigned long end);
 bool msvm_prefetch_along(struct msvm_fault *fault, struct drm_msvm_range *range,
 			 struct msvm_known *known);
 void msvm_prefetch_moved(struct msvm_fault *fault, struct drm_msvm_range *range);

@@ -71,6 +71,38 @@ static bool msvm_prefetch_piece(struct drm_msvm *msvm,
 	return !err;
 }
 
+/*
+ * Is some of at most a leaf to stay where it is: is it pinned, or mapped by other devices
+ * than it would go to? It may be by the time of the return. Context: sleeps; no lock.
+ */
+bool msvm_prefetch_held(struct drm_msvm *msvm, const struct msvm_window *window,
+			unsigned long start, unsigned long end)
+{
+	struct msvm_shard *shard = xa_load(&msvm->shards,
+					   start / DRM_MSVM_NOTIFIER_SIZE);
+	unsigned long index, last;
+	bool held = false;
+
+	if (!shard)
+		return false;
+	index = (start - shard->start) >> PAGE_SHIFT;
+	last = (end - 1 - shard->start) >> PAGE_SHIFT;
+	while (!held && index <= last) {
+		struct drm_msvm_range *range = msvm_range_next(shard, &index,
+							       last);
+		u64 mapped;
+		u8 at;
+
+		if (!range)
+			break;
+		bitmap_to_arr64(&mapped, range->mapped, DRM_MSVM_MAX_MEMBERS);
+		held = (mapped & ~window->own) ||
+		       msvm_place_pinned_until(range, &at);
+		msvm_range_put(range);
+	}
+	return held;
+}
+
 static void msvm_prefetch_work(struct work_struct *work)
 {
 	struct msvm_prefetch *prefetch =
@@ -95,8 +127,10 @@ void msvm_prefetch_window(struct msvm_fault *fault)
 	const struct msvm_decision *decision = &fault->decision;
 	struct drm_msvm *msvm = fault->member->msvm;
 	struct msvm_prefetch *prefetch = &msvm->prefetch;
-	struct drm_msvm_member *member = NULL;
+	struct drm_msvm_member *member = NULL, *other;
+	unsigned int slot;
 	u32 dev_id = 0;
+	u64 own = 0;
 	int idx;
 
 	if (decision->action != MSVM_MOVE ||
@@ -107,6 +141,11 @@ void msvm_prefetch_window(struct msvm_fault *fault)
 	member = msvm_member_of(msvm, decision->to);
 	if (member)
 		dev_id = member->dev->id;
+	for (slot = 0; member && slot < DRM_MSVM_MAX_MEMBERS; slot++) {
+		other = msvm_member_of(msvm, slot);
+		if (other && other->dev == member->dev)
+			own |= BIT_ULL(slot);
+	}
 	srcu_read_unlock(&msvm->srcu, idx);
 	if (!member)
 		return;
@@ -119,6 +158,7 @@ void msvm_prefetch_window(struct msvm_fault *fault)
 			.end = PAGE_ALIGN(decision->window_end),
 			.slot = decision->to,
 			.dev_id = dev_id,
+			.own = own,
 			.to_peer = fault->policy->params.evict_to ==
 				   MSVM_EVICT_TO_PEER,
 		};

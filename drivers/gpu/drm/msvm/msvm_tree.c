@@ -161,6 +161,17 @@ static void msvm_stream_part(const struct msvm_view *view, u64 *start,
 	}
 }
 
+/* Not beyond the piece that belongs to the same device by its address. */
+static void msvm_piece_limits(const struct msvm_policy_params *params,
+			      const struct msvm_view *view, u64 *start, u64 *end)
+{
+	u64 piece = max(params->interleave_kib, 1U) * 1024ULL, first;
+
+	first = view->start - (view->start & (piece - 1));
+	*start = max(*start, first);
+	*end = min(*end, first + piece);
+}
+
 /* What to move along with the range, for a decision to move it. */
 void msvm_window(const struct msvm_policy_params *params,
 		 const struct msvm_view *view, struct msvm_decision *decision)
@@ -191,6 +202,8 @@ void msvm_window(const struct msvm_policy_params *params,
 	}
 	if (mode != MSVM_PREFETCH_NONE)
 		msvm_stream_part(view, &start, &end);
+	if (decision->reason == MSVM_REASON_INTERLEAVED)
+		msvm_piece_limits(params, view, &start, &end);
 
 	/* Within the limits, which the range is in. */
 	start = min(max(start, view->limit_start), view->start);

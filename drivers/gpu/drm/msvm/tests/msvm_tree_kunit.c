@@ -78,6 +78,7 @@ struct window_row {
 	s8 run;
 	u64 limit_start, limit_end;	/* KiB from BASE - 8 MiB; 0: far */
 	u64 free;		/* KiB; 0: much */
+	u32 piece;		/* KiB, of placement interleave; 0: another one */
 	u8 moves;
 	s64 start, end;		/* expected, KiB from BASE; both 0: none */
 };
@@ -116,6 +117,14 @@ static const struct window_row window_rows[] = {
 	{ "stream, down", BLOCK, .size = 2048, .run = -2, .start = -2048, .end = 2048 },
 	{ "stream, other way", BLOCK, .size = 2048, .run = 3, .stream = 4096 },
 	{ "stream, not yet", BLOCK, .size = 2048, .run = 1 },
+	{ "stream, interleaved", BLOCK, .size = 64, .run = 4, .piece = 4096,
+	  .end = 4096 },
+	{ "block, interleaved", BLOCK, .offset = 576, .size = 64, .piece = 512,
+	  .start = 512, .end = 1024 },
+	{ "tree, interleaved", TREE, .size = 64, .present = 0xffff0000, .piece = 128,
+	  .end = 128 },
+	{ "block, a piece", BLOCK, .offset = 64, .size = 64, .piece = 64 },
+	{ "block, less than a piece", BLOCK, .size = 64, .piece = 4 },
 	{ "stream, none", NONE, .size = 2048, .run = 10 },
 };
 
@@ -131,6 +140,13 @@ static void tree_windows(struct kunit *test)
 
 		fixture_reset(f);
 		f->params.prefetch = row->mode;
+		if (row->piece) {
+			f->params.placement = MSVM_PLACEMENT_INTERLEAVE;
+			f->params.interleave_kib = row->piece;
+			/* All pieces are the same device's. */
+			f->slots[1].weight = 0;
+			f->slots[2].weight = 0;
+		}
 		f->attrs.prefetch = row->attr;
 		f->attrs.granularity = row->granularity;
 		f->view.attrs = &f->attrs;
