@@ -230,12 +230,11 @@ int msvm_place(struct msvm_fault *fault, struct drm_msvm_range *range)
 
 	msvm_place_decide(fault, range, known);
 	idx = srcu_read_lock(&msvm->srcu);
-	if (decision->action == MSVM_THROTTLE &&
-	    msvm_place_napped(fault, known->view.now))
-		decision->action = MSVM_STAY;
-	/* What is replaced all the time is served first. */
-	if (decision->action == MSVM_MOVE && fault->hold)
-		decision->action = MSVM_STAY;
+	if ((decision->action == MSVM_THROTTLE &&
+	     msvm_place_napped(fault, known->view.now)) ||
+	    /* What is replaced all the time is served first. */
+	    (decision->action == MSVM_MOVE && fault->hold))
+		msvm_decision_stay(&known->view, decision);
 	if (decision->action == MSVM_MOVE)
 		dpagemap = msvm_place_target(msvm, decision->to);
 	srcu_read_unlock(&msvm->srcu, idx);
