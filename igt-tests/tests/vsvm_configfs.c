@@ -335,6 +335,34 @@ static void test_many_dirs(void)
 	}
 }
 
+/* Names are shown in the log. */
+static void test_names(void)
+{
+	static const char * const bad[] = {
+		"igt-\x1b[31m", "igt-\n", "igt-a b", "igt-\x7f", "igt-\xff",
+		"igt-\xc3\xbc",
+	};
+	char last[512], name[300];
+	unsigned int i;
+
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		snprintf(name, sizeof(name), "/sys/kernel/config/vsvm/%s",
+			 bad[i]);
+		klog_start();
+		igt_assert_f(mkdir(name, 0755) && errno == EINVAL,
+			     "name %u: %s\n", i, strerror(errno));
+		igt_assert_eq(klog_lines(LOG, last, sizeof(last)), 1);
+	}
+	/* As long as a name can be, and longer. */
+	memset(name, 'x', sizeof(name));
+	memcpy(name, DIR_PATH, strlen(DIR_PATH));
+	name[strlen("/sys/kernel/config/vsvm/") + 64] = 0;
+	igt_assert(mkdir(name, 0755) && errno == ENAMETOOLONG);
+	name[strlen("/sys/kernel/config/vsvm/") + 63] = 0;
+	igt_assert(!mkdir(name, 0755));
+	igt_assert(!rmdir(name));
+}
+
 static void configfs(const char *name, const char *text, void (*fn)(void))
 {
 	igt_describe(text);
@@ -356,6 +384,7 @@ igt_main
 	configfs("frozen-while-live", "what can't be changed while live",
 		 test_frozen);
 	configfs("fixed", "what can't be made, linked or removed", test_fixed);
+	configfs("names", "names of directories", test_names);
 	configfs("teardown", "a directory goes while a file is open",
 		 test_teardown);
 	configfs("attributes-count", "the GPU is what the files say",

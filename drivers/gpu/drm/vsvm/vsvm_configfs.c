@@ -5,6 +5,7 @@
  * changed, and its directory can't be removed.
  */
 #include <linux/configfs.h>
+#include <linux/ctype.h>
 #include <linux/kstrtox.h>
 #include <linux/module.h>
 #include <linux/slab.h>
@@ -14,6 +15,9 @@
 #include <drm/drm_file.h>
 
 #include "vsvm_drv.h"
+
+/* Bytes of a directory's name, with the NUL. */
+#define VSVM_MAX_NAME	64
 
 /**
  * struct vsvm_item - A directory.
@@ -316,16 +320,43 @@ static const struct config_item_type vsvm_item_type = {
 	.ct_owner = THIS_MODULE,
 };
 
+/* Names are shown in the log. Return: 0, or why not; and the log says why. */
+static int vsvm_name_ok(const char *name)
+{
+	const char *c;
+
+	if (strlen(name) >= VSVM_MAX_NAME) {
+		pr_err("vsvm: names have up to %d bytes\n", VSVM_MAX_NAME - 1);
+		return -ENAMETOOLONG;
+	}
+	for (c = name; *c; c++)
+		if (!isascii(*c) || !isgraph(*c)) {
+			pr_err("vsvm: names are of letters, digits and marks of ASCII\n");
+			return -EINVAL;
+		}
+	return 0;
+}
+
 static struct config_group *vsvm_make_group(struct config_group *parent,
 					    const char *name)
 {
-	struct vsvm_item *item = kzalloc_obj(*item);
+	struct vsvm_item *item;
+	int err;
 
+	err = vsvm_name_ok(name);
+	if (err)
+		return ERR_PTR(err);
+	item = kzalloc_obj(*item);
 	if (!item)
 		return ERR_PTR(-ENOMEM);
+	config_group_init_type_name(&item->group, name, &vsvm_item_type);
+	/* A long one is allocated. */
+	if (!config_item_name(&item->group.cg_item)) {
+		kfree(item);
+		return ERR_PTR(-ENOMEM);
+	}
 	mutex_init(&item->lock);
 	item->config = VSVM_CONFIG_DEFAULT;
-	config_group_init_type_name(&item->group, name, &vsvm_item_type);
 	return &item->group;
 }
 
