@@ -148,6 +148,17 @@ static void swap_case(char *text)
 		*text = isupper(*text) ? tolower(*text) : toupper(*text);
 }
 
+/* A write of no bytes at all: configfs itself refuses it, and says nothing. */
+static void refused_nothing(const char *path)
+{
+	char before[PAGE], after[PAGE];
+
+	config_get(path, before, sizeof(before));
+	igt_assert_eq(config_write(path, "", 0), -EFAULT);
+	config_get(path, after, sizeof(after));
+	igt_assert(!strcmp(before, after));
+}
+
 /*
  * What no file takes: nothing, too much, signs, numbers that no type holds, unknown
  * names, NULs, what is not UTF-8, the wrong case, several values.
@@ -161,6 +172,7 @@ void config_all_bad(const char *path, const struct config_file *file,
 	int i;
 
 	/* An empty write does not reach the file: the newline of echo does. */
+	refused_nothing(path);
 	if (!(file->takes & TAKES_EMPTY))
 		refused(path, "\n", prefix);
 	refused(path, "\n\n", prefix);
