@@ -27,6 +27,7 @@
 #define USER 12345
 
 static const char * const vram[] = { "vram_mib=8", NULL };
+static const char * const peers[] = { "vram_mib=8", "peer_group=1", NULL };
 
 /* Where the process was before. */
 static char home[256];
@@ -67,6 +68,7 @@ static void restore(void)
 	rmdir(GROUP);
 	rmdir(GROUP "-other");
 	cfs_clean();
+	file_write(CFS "/default/evict_to", "system");
 }
 
 static uint32_t context(struct vsvm_set *set)
@@ -540,6 +542,37 @@ static void processes(struct vsvm_set *set)
 	unclaimed(set);
 }
 
+/* Fill more than the first GPU holds. Return: how many pages were evicted to system. */
+static size_t overfill(struct vsvm_set *set)
+{
+	size_t len = 6 * SZ_2M, evicted;
+	char *p = anon_aligned(len, SZ_2M);
+	struct drm_vsvm_cmd cmd = vsvm_fill(p, 0x5a, len);
+
+	memset(p, 1, len);
+	vsvm_run(set, 0, &cmd, 1);
+	evicted = vram_count(set, p, len, WHERE_SYSTEM);
+	igt_assert_eq(p[len - 1], 0x5a);
+	munmap(p, len);
+	return evicted;
+}
+
+/* Where evicted memory goes is said by the policy it came there by, not by the default. */
+static void evicts_to(struct vsvm_set *set)
+{
+	igt_require_f(set->n > 1 && gpus_can_peer(),
+		      "no GPU reaches another's memory\n");
+	cfs_mkdir("policies", "igt-a");
+	config_put(CFS "/policies/igt-a/placement", "first-touch");
+	config_put(CFS "/policies/igt-a/evict_to", "peer");
+	config_put(CFS "/policies/igt-a/live", "1");
+	rule_make("igt-r", "igt-a");
+	igt_assert_eq_u64(overfill(set), 0);
+	config_put(CFS "/policies/igt-a/evict_to", "system");
+	config_put(CFS "/default/evict_to", "peer");
+	igt_assert_eq_u64(overfill(set), 2 * 512);
+}
+
 static void (*body)(struct vsvm_set *set);
 
 static void wrapped(struct vsvm_set *set)
@@ -568,6 +601,9 @@ igt_main
 	rules("flips", "policies and rules change under load", flips);
 	rules("hundreds", "hundreds of policies and rules", hundreds);
 	rules("processes", "each process has its own", processes);
+	body = evicts_to;
+	each_made_run("evict-to", "where evicted memory goes", MSVM_ONLY, peers,
+		      wrapped);
 
 	igt_fixture {
 		restore();
