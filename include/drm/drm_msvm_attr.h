@@ -143,6 +143,7 @@ static inline u64 drm_msvm_attr_member_bit(const struct drm_msvm_member *member)
 
 int drm_msvm_set_attr(struct drm_msvm_member *member, u64 start, u64 end,
 		      const struct drm_msvm_attr *attrs, unsigned int n);
+u64 drm_msvm_map_accessed(struct drm_msvm_member *member, u64 start, u64 end);
 int drm_msvm_get_attr(struct drm_msvm_member *member, u64 start, u64 end,
 		      struct drm_msvm_attr_interval *intervals, unsigned int n);
 

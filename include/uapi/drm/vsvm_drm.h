@@ -536,7 +536,8 @@ struct drm_vsvm_attr {
  *
  * Counts for all VMs of the process, of all GPUs, until it is set otherwise or the
  * memory is unmapped. When the call returns, what a VM may not access it can't any
- * more. Memory is moved by later faults only.
+ * more. Memory is moved by later faults only. What there is of memory for ACCESSED_BY
+ * is mapped by the call; a signal ends that early, and is no error.
  *
  * EINVAL: bad interval, flags, pad, type, value, unused field not zero, number of
  * attributes, one of them twice, more than 8 VMs; a VM both in ACCESSED_BY and in

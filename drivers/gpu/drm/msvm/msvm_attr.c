@@ -110,7 +110,7 @@ static int msvm_attr_check_one(struct drm_msvm_member *member,
 	}
 }
 
-/* Are the changes possible as such? Collects who is to have the memory mapped. */
+/* Are the changes possible as such? */
 static int msvm_attr_check(struct drm_msvm_member *member,
 			   struct msvm_attr_change *change)
 {
@@ -124,9 +124,6 @@ static int msvm_attr_check(struct drm_msvm_member *member,
 		err = msvm_attr_check_one(member, attr, change);
 		if (err)
 			return err;
-		if (attr->type == DRM_MSVM_ATTR_ACCESSED_BY && attr->value)
-			change->effect.members[change->effect.nr++] =
-				attr->member;
 		if (attr->member)
 			continue;
 		if (seen & BIT(attr->type)) {
@@ -347,12 +344,15 @@ static int msvm_attr_set(struct drm_msvm *msvm, unsigned long start,
  * place of mremap(), exec, exit); memory that goes and comes back in the same place
  * (madvise(MADV_DONTNEED), swap) keeps it. A child of fork() has none.
  *
- * When it returns, a member that may not access the memory can't any more, and
- * memory of %DRM_MSVM_ATTR_ACCESSED_BY is mapped where that was possible. No memory
- * is moved: the next faults see to that. History that faults are decided by is
- * forgotten.
+ * When it returns, a member that may not access the memory can't any more. No memory
+ * is moved: the next faults see to that. Nor is any mapped: for
+ * %DRM_MSVM_ATTR_ACCESSED_BY, drm_msvm_map_accessed() is to be called then. History
+ * that faults are decided by is forgotten.
  *
- * Context: Sleeps; as for drm_msvm_handle_fault().
+ * Context: Sleeps, but not for the process, other than drm_msvm_handle_fault(), so the
+ * caller may hold what keeps the device and the members. Takes mmap_lock and locks of
+ * the library; the caller holds none that an MMU notifier, or any of the members'
+ * operations, takes.
  *
  * Return: 0; or with nothing changed, and a line by drm_dbg() why:
  *

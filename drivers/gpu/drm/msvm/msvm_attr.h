@@ -48,15 +48,11 @@ struct msvm_attr_store {
  * @changed: Something was changed: what is remembered of the memory is forgotten.
  * @drop: All are to fault anew, so that what is said now is done.
  * @drop_slots: Slots that lose access.
- * @members: Members that are to have it mapped.
- * @nr: How many.
  */
 struct msvm_attr_effect {
 	bool changed;
 	bool drop;
 	u64 drop_slots;
-	struct drm_msvm_member *members[DRM_MSVM_MAX_MEMBERS];
-	unsigned int nr;
 };
 
 /* msvm_attr_store.c */

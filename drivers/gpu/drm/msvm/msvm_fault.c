@@ -339,8 +339,8 @@ static void msvm_fault_replace(struct msvm_fault *fault,
  * others; one that there is may be refused by msvm_attr_admit() for its attributes, and
  * smaller ones then take its place.
  */
-static struct drm_msvm_range *msvm_fault_range(struct msvm_fault *fault,
-					       struct msvm_shard *shard)
+struct drm_msvm_range *msvm_fault_range(struct msvm_fault *fault,
+					struct msvm_shard *shard)
 {
 	unsigned long start = ALIGN_DOWN(fault->addr, SZ_2M);
 	unsigned long end = start + SZ_2M;

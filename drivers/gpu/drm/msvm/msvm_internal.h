@@ -490,6 +490,8 @@ int msvm_retry(struct drm_msvm *msvm, struct msvm_retry *retry);
 int msvm_range_commit(struct drm_msvm_range *range,
 		      struct drm_msvm_member *member, int idx,
 		      const struct msvm_attrs *attrs);
+struct drm_msvm_range *msvm_fault_range(struct msvm_fault *fault,
+					struct msvm_shard *shard);
 int msvm_fault_serve_for(struct msvm_fault_worker *worker,
 			 struct drm_msvm_member *member, u64 addr,
 			 enum drm_msvm_access access);
@@ -499,6 +501,7 @@ void msvm_fault_count(struct drm_msvm_member *member);
 
 /* msvm_walk.c */
 int msvm_walk(struct drm_msvm_range *range, bool write, bool held);
+int msvm_walk_present(struct drm_msvm_range *range);
 
 /* msvm_lend.c */
 u64 msvm_dma_proto(struct device *dev);

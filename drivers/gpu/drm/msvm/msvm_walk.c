@@ -182,20 +182,20 @@ static int msvm_walk_held(struct hmm_range *hmm, unsigned long timeout)
 	return err;
 }
 
-/*
- * Fault the memory of a range in and remember where it is. @held: mmap_lock is held for
- * reading, and is kept.
- *
- * Context: sleeps, unless @held for as long as the process makes it (userfaultfd);
- * range mutex held and no lock above it but mmap_lock. The caller holds a reference to
- * the mm's users.
- *
- * Return: 0; -EAGAIN: the CPU side changed, try again; -EFAULT or -EPERM: some
- * page of the range can't be had for this access; -EOPNOTSUPP: some page is of
- * a kind that can't be mapped; -EXDEV: pages are in several devices' memory;
- * -ENOMEM; -EINTR: the task is being killed.
- */
-int msvm_walk(struct drm_msvm_range *range, bool write, bool held)
+/* Is each page of a walk there? Of those that are not nothing is known. */
+static bool msvm_walk_complete(const struct hmm_range *hmm)
+{
+	unsigned long i, npages = PHYS_PFN(hmm->end - hmm->start);
+
+	for (i = 0; i < npages; i++)
+		if (!(hmm->hmm_pfns[i] & HMM_PFN_VALID))
+			return false;
+	return true;
+}
+
+/* As msvm_walk(). @flags: what HMM is to do about pages. */
+static int msvm_walk_flags(struct drm_msvm_range *range, unsigned long flags,
+			   bool held)
 {
 	struct drm_msvm *msvm = msvm_range_context(range);
 	unsigned long npages = msvm_range_npages(range);
@@ -203,13 +203,12 @@ int msvm_walk(struct drm_msvm_range *range, bool write, bool held)
 		.notifier = &range->base.notifier->notifier,
 		.start = drm_gpusvm_range_start(&range->base),
 		.end = drm_gpusvm_range_end(&range->base),
-		.default_flags = HMM_PFN_REQ_FAULT |
-				 (write ? HMM_PFN_REQ_WRITE : 0),
+		.default_flags = flags,
 		.dev_private_owner = msvm_owner(),
 	};
 	unsigned long timeout = msecs_to_jiffies(HMM_RANGE_DEFAULT_TIMEOUT);
+	bool write = flags & HMM_PFN_REQ_WRITE, writable;
 	unsigned long seq, nr;
-	bool writable;
 	int err;
 
 	lockdep_assert_held(&range->lock);
@@ -230,6 +229,8 @@ int msvm_walk(struct drm_msvm_range *range, bool write, bool held)
 		     hmm_range_fault_unlocked_timeout(&hmm, timeout);
 	if (err == -EBUSY)
 		err = -EAGAIN;
+	if (!err && !flags && !msvm_walk_complete(&hmm))
+		err = -ENODATA;
 	nr = 0;
 	if (!err) {
 		msvm_stat_inc(msvm, MSVM_STAT_HMM_WALKS);
@@ -250,4 +251,32 @@ int msvm_walk(struct drm_msvm_range *range, bool write, bool held)
 	kvfree(hmm.hmm_pfns);
 
 	return err;
+}
+
+/*
+ * Fault the memory of a range in and remember where it is. @held: mmap_lock is held for
+ * reading, and is kept.
+ *
+ * Context: sleeps, unless @held for as long as the process makes it (userfaultfd);
+ * range mutex held and no lock above it but mmap_lock. The caller holds a reference to
+ * the mm's users.
+ *
+ * Return: 0; -EAGAIN: the CPU side changed, try again; -EFAULT or -EPERM: some
+ * page of the range can't be had for this access; -EOPNOTSUPP: some page is of
+ * a kind that can't be mapped; -EXDEV: pages are in several devices' memory;
+ * -ENOMEM; -EINTR: the task is being killed.
+ */
+int msvm_walk(struct drm_msvm_range *range, bool write, bool held)
+{
+	return msvm_walk_flags(range, HMM_PFN_REQ_FAULT |
+			       (write ? HMM_PFN_REQ_WRITE : 0), held);
+}
+
+/*
+ * The same, but no page is faulted in, so nobody is waited for. Context: as for
+ * msvm_walk(), without mmap_lock. Return: as there; -ENODATA: not all pages are there.
+ */
+int msvm_walk_present(struct drm_msvm_range *range)
+{
+	return msvm_walk_flags(range, 0, false);
 }

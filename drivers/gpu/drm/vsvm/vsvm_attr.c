@@ -87,10 +87,14 @@ static int vsvm_attr_lock_vms(struct vsvm_attr_vms *set)
 	return 0;
 }
 
-static void vsvm_attr_put_vms(struct vsvm_attr_vms *set)
+static void vsvm_attr_unlock_vms(struct vsvm_attr_vms *set)
 {
 	while (set->locked)
 		mutex_unlock(&set->vms[--set->locked]->kill_lock);
+}
+
+static void vsvm_attr_put_vms(struct vsvm_attr_vms *set)
+{
 	while (set->nr)
 		vsvm_vm_put(set->vms[--set->nr]);
 }
@@ -187,6 +191,39 @@ static int vsvm_attr_do_set(struct vsvm_attr_set *set,
 	return err == -ESRCH ? -EFAULT : err;
 }
 
+/*
+ * Map memory for a VM that is to have it. A hint, and there may be much of it: neither a
+ * signal nor who takes the VM down or pulls a GPU out waits for more than a part.
+ */
+static void vsvm_attr_map(struct vsvm_vm *vm, u64 start, u64 end)
+{
+	/* Pairs with WRITE_ONCE() in vsvm_vm_kill(). */
+	while (start < end && !signal_pending(current) && !READ_ONCE(vm->dying)) {
+		if (mutex_lock_interruptible(&vm->kill_lock))
+			return;
+		start = vm->killed ? end : drm_msvm_map_accessed(&vm->member,
+								 start, end);
+		mutex_unlock(&vm->kill_lock);
+		cond_resched();
+	}
+}
+
+/* For all VMs that a call said are to have it. Nothing is locked. */
+static void vsvm_attr_map_all(struct vsvm_attr_set *set,
+			      const struct drm_vsvm_set_attr *args)
+{
+	unsigned int i;
+
+	for (i = 0; i < args->num_attrs; i++) {
+		const struct drm_msvm_attr *attr = &set->attrs[i];
+
+		if (attr->type == DRM_MSVM_ATTR_ACCESSED_BY && attr->value)
+			vsvm_attr_map(container_of(attr->member, struct vsvm_vm,
+						   member),
+				      args->start, args->start + args->len);
+	}
+}
+
 int vsvm_set_attr_ioctl(struct drm_device *drm, void *data,
 			struct drm_file *file)
 {
@@ -220,6 +257,9 @@ int vsvm_set_attr_ioctl(struct drm_device *drm, void *data,
 		err = vsvm_attr_lock_vms(&set->vms);
 	if (!err)
 		err = vsvm_attr_do_set(set, args);
+	vsvm_attr_unlock_vms(&set->vms);
+	if (!err)
+		vsvm_attr_map_all(set, args);
 out:
 	vsvm_attr_put_vms(&set->vms);
 	if (set->gpu)
@@ -272,23 +312,22 @@ static void vsvm_attr_to_user(const struct drm_msvm_attr_interval *from,
 static_assert(sizeof(struct drm_vsvm_attr_interval) == 56);
 
 /**
- * struct vsvm_attr_get - What is got at a time.
- * @intervals: From the library.
- * @user: For user space.
+ * struct vsvm_attr_get - What is got.
+ * @intervals: From the library, as many as are got at a time.
+ * @user: For user space, all of them: who copies may sleep for as long as the process
+ *	likes, so no VM is locked by then.
  */
 struct vsvm_attr_get {
 	struct drm_msvm_attr_interval intervals[VSVM_ATTR_BATCH];
-	struct drm_vsvm_attr_interval user[VSVM_ATTR_BATCH];
+	struct drm_vsvm_attr_interval user[];
 };
 
 /* Return: how many intervals there are, or an error. */
 static int vsvm_attr_do_get(struct vsvm_vm *vm,
 			    const struct drm_vsvm_get_attr *args,
-			    struct vsvm_vm **asked, struct vsvm_attr_get *get)
+			    struct vsvm_vm **asked, unsigned int room,
+			    struct vsvm_attr_get *get)
 {
-	struct drm_vsvm_attr_interval __user *to =
-		u64_to_user_ptr(args->intervals);
-	unsigned int room = min(args->num_intervals, VSVM_ATTR_INTERVALS);
 	u64 start = args->start, end = args->start + args->len;
 	unsigned int done = 0;
 	int n, i;
@@ -300,9 +339,7 @@ static int vsvm_attr_do_get(struct vsvm_vm *vm,
 			return n;
 		for (i = 0; i < n; i++)
 			vsvm_attr_to_user(&get->intervals[i], asked,
-					  args->num_vms, &get->user[i]);
-		if (copy_to_user(to + done, get->user, n * sizeof(*to)))
-			return -EFAULT;
+					  args->num_vms, &get->user[done + i]);
 		start = get->intervals[n - 1].end;
 		done += n;
 	}
@@ -317,7 +354,7 @@ int vsvm_get_attr_ioctl(struct drm_device *drm, void *data,
 	struct drm_vsvm_get_attr *args = data;
 	struct vsvm_attr_vms vms = {};
 	struct vsvm_attr_get *get;
-	unsigned int i;
+	unsigned int room, i;
 	int err;
 
 	if (args->flags || args->num_vms > VSVM_ATTR_VMS ||
@@ -327,7 +364,8 @@ int vsvm_get_attr_ioctl(struct drm_device *drm, void *data,
 	if (copy_from_user(others, u64_to_user_ptr(args->vms),
 			   args->num_vms * sizeof(*others)))
 		return -EFAULT;
-	get = kmalloc_obj(*get);
+	room = min(args->num_intervals, VSVM_ATTR_INTERVALS);
+	get = kvmalloc_flex(*get, user, room);
 	if (!get)
 		return -ENOMEM;
 
@@ -341,11 +379,14 @@ int vsvm_get_attr_ioctl(struct drm_device *drm, void *data,
 	if (!err)
 		err = vsvm_attr_lock_vms(&vms);
 	if (!err)
-		err = vsvm_attr_do_get(vm, args, asked, get);
+		err = vsvm_attr_do_get(vm, args, asked, room, get);
+	vsvm_attr_unlock_vms(&vms);
 	vsvm_attr_put_vms(&vms);
-	kfree(get);
-	if (err < 0)
-		return err;
-	args->num_intervals = err;
-	return 0;
+	if (err >= 0) {
+		args->num_intervals = err;
+		err = copy_to_user(u64_to_user_ptr(args->intervals), get->user,
+				   err * sizeof(*get->user)) ? -EFAULT : 0;
+	}
+	kvfree(get);
+	return err;
 }
