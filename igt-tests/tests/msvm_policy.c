@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "../lib/attr.h"
 #include "../lib/each.h"
 #include "../lib/gpus.h"
 #include "../lib/policy.h"
@@ -255,6 +256,31 @@ static void access_count(struct vsvm_set *set)
 	end(set, p, SZ_2M);
 }
 
+/* Who came often before something was said about the memory has to come anew. */
+static void access_count_forgotten(struct vsvm_set *set)
+{
+	char *p = begin("access-count", SZ_2M);
+	int last = set->n - 1, i;
+
+	policy_number("migrate_threshold", 3);
+	policy_number("migrate_window_ms", 600000);
+	memset(p, 0, SZ_2M);
+	for (i = 0; i < 2; i++) {
+		gpu_touch(set, last, p);
+		gpus_drop(set);
+	}
+	attr_set(set, p, SZ_2M, attr_of(DRM_VSVM_ATTR_READ_MOSTLY, 1));
+	attr_set(set, p, SZ_2M, attr_of(DRM_VSVM_ATTR_READ_MOSTLY, 0));
+	for (i = 0; i < 2; i++) {
+		gpu_touch(set, last, p);
+		vram_expect(set, p, SZ_2M, WHERE_SYSTEM);
+		gpus_drop(set);
+	}
+	gpu_touch(set, last, p);
+	vram_expect(set, p, SZ_2M, where_gpu(set, last));
+	end(set, p, SZ_2M);
+}
+
 /* Private memory where it is used; shared memory where all reach it. */
 static void adaptive(struct vsvm_set *set)
 {
@@ -440,6 +466,8 @@ igt_main
 		  PEERS, interleave_small);
 	each_made("access-count", "at who comes often", MSVM_ONLY, PEERS,
 		  access_count);
+	each_made("access-count-forgotten", "but not at who came before", MSVM_ONLY,
+		  PEERS, access_count_forgotten);
 	each_made("adaptive", "the default", MSVM_ONLY, VRAM, adaptive);
 	each_made("adaptive-peers", "likewise, with peers", MSVM_ONLY, PEERS,
 		  adaptive);

@@ -4,6 +4,7 @@
  * atomics fail, and that a range has the same attributes all over.
  */
 #include <linux/bits.h>
+#include <linux/jiffies.h>
 
 #include "msvm_attr.h"
 #include "msvm_internal.h"
@@ -27,6 +28,24 @@ static int msvm_attr_range(struct drm_msvm_range *range,
 	return attrs->no_access & BIT_ULL(member->slot) ? -EACCES : 0;
 }
 
+/* Forget what is decided by that happened in a range. Context: range mutex held. */
+static void msvm_attr_forget(struct drm_msvm_range *range)
+{
+	unsigned long start = drm_gpusvm_range_start(&range->base);
+	unsigned long end = drm_gpusvm_range_end(&range->base);
+	int i;
+
+	lockdep_assert_held(&range->lock);
+
+	msvm_heat_forget(&range->heat);
+	for (i = 0; i < range->nr_slots; i++) {
+		range->entries[i].faults = 0;
+		range->entries[i].since = jiffies;
+	}
+	WRITE_ONCE(range->taken, 0);
+	msvm_prefetch_forget(msvm_range_context(range), start, end);
+}
+
 /*
  * May a member access a range? Context: range mutex held.
  *
@@ -44,7 +63,7 @@ int msvm_attr_admit(struct drm_msvm_range *range,
 	/* Pairs with WRITE_ONCE() in msvm_attr_apply_shard(). */
 	if (READ_ONCE(range->forget)) {
 		WRITE_ONCE(range->forget, false);
-		msvm_heat_forget(&range->heat);
+		msvm_attr_forget(range);
 	}
 	err = msvm_attr_range(range, member, &attrs);
 	if (!err && atomic && attrs.atomics == MSVM_ATOMICS_NONE)

@@ -336,8 +336,8 @@ struct drm_msvm_range {
 	 */
 	u64 taken;
 	/**
-	 * @forget: What is remembered of its moves no longer counts. Set by who
-	 * changes attributes, without a lock.
+	 * @forget: What is remembered of its moves and faults no longer counts. Set
+	 * by who changes attributes, without a lock.
 	 */
 	bool forget;
 	/** @nr_runs: Number of @runs; as @runs. */

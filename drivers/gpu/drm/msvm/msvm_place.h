@@ -151,5 +151,6 @@ bool msvm_prefetch_held(struct drm_msvm *msvm, const struct msvm_window *window,
 bool msvm_prefetch_along(struct msvm_fault *fault, struct drm_msvm_range *range,
 			 struct msvm_known *known);
 void msvm_prefetch_moved(struct msvm_fault *fault, struct drm_msvm_range *range);
+void msvm_prefetch_forget(struct drm_msvm *msvm, u64 start, u64 end);
 
 #endif /* __MSVM_PLACE_H__ */

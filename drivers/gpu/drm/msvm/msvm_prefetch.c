@@ -276,6 +276,31 @@ void msvm_prefetch_moved(struct msvm_fault *fault, struct drm_msvm_range *range)
 	member->stream_run = stream.run;
 }
 
+/*
+ * Something was said about [@start, @end): a stream of a member that led there no longer
+ * counts. Range mutex held.
+ */
+void msvm_prefetch_forget(struct drm_msvm *msvm, u64 start, u64 end)
+{
+	struct drm_msvm_member *member;
+	unsigned int slot;
+	int idx;
+
+	idx = srcu_read_lock(&msvm->srcu);
+	spin_lock(&msvm->prefetch.lock);
+	for (slot = 0; slot < DRM_MSVM_MAX_MEMBERS; slot++) {
+		member = msvm_member_of(msvm, slot);
+		if (!member || member->stream_start > end ||
+		    member->stream_end < start)
+			continue;
+		member->stream_start = 0;
+		member->stream_end = 0;
+		member->stream_run = 0;
+	}
+	spin_unlock(&msvm->prefetch.lock);
+	srcu_read_unlock(&msvm->srcu, idx);
+}
+
 void msvm_prefetch_init(struct msvm_prefetch *prefetch)
 {
 	spin_lock_init(&prefetch->lock);
