@@ -315,7 +315,9 @@ static int msvm_attr_set(struct drm_msvm *msvm, unsigned long start,
 		if (err != -EAGAIN)
 			break;
 		change->why = "no memory to remember it";
-		err = msvm_attr_nodes_alloc(msvm, &nodes, need - have);
+		/* As many as the process likes: it pays for them. */
+		err = msvm_attr_nodes_alloc(msvm, &nodes, need - have,
+					    GFP_KERNEL_ACCOUNT);
 		if (err)
 			break;
 		have = need;

@@ -61,7 +61,7 @@ bool msvm_attr_lookup(struct drm_msvm *msvm, unsigned long addr,
 		      struct msvm_attrs *attrs);
 struct msvm_attr_store *msvm_attr_store_get(struct drm_msvm *msvm);
 int msvm_attr_nodes_alloc(struct drm_msvm *msvm, struct list_head *nodes,
-			  unsigned long n);
+			  unsigned long n, gfp_t gfp);
 void msvm_attr_nodes_free(struct drm_msvm *msvm, struct list_head *nodes);
 
 /* msvm_attr_apply.c */

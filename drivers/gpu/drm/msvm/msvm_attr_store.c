@@ -8,11 +8,13 @@
  * there may be attributes where there is no range. It runs in the middle of munmap()
  * and mremap() and can't allocate what it needs to make a hole in an interval: one
  * node. So there are a few spare ones, and a worker that makes more as soon as one
- * was taken. Should all be gone before it got some, the notifier waits for it. That is
- * possible since memory is only unmapped by a process that holds mmap_lock and
- * nothing that reclaim needs, so the worker's allocation does not depend on it; and
- * since that process may be the one that is killed to get memory, it stops waiting
- * then: nobody will ask for its attributes any more.
+ * was taken. Should all be gone before it got some, and no memory be had without waiting,
+ * the notifier waits for it. That is possible since memory is only unmapped by a process
+ * that holds mmap_lock and nothing that reclaim needs, so the worker's allocation does not
+ * depend on it; and since that process may be the one that is killed to get memory, it
+ * stops waiting then. Another process may share the memory (vfork()), so nothing is left
+ * that is said about memory which comes to be in the hole: what is said about the memory
+ * behind it goes as well.
  */
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
@@ -27,17 +29,16 @@
 #define MSVM_ATTR_RETRY		1
 
 /*
- * Add @n nodes to a list. Context: sleeps. Return: 0 or -ENOMEM; what is in the list
- * then is the caller's all the same.
+ * Add @n nodes to a list. Context: what @gfp says. Return: 0 or -ENOMEM; what is in the
+ * list then is the caller's all the same.
  */
 int msvm_attr_nodes_alloc(struct drm_msvm *msvm, struct list_head *nodes,
-			  unsigned long n)
+			  unsigned long n, gfp_t gfp)
 {
 	struct msvm_attr_node *node;
 
 	while (n--) {
-		/* As many as the process likes: it pays for them. */
-		node = msvm_alloc(kmalloc_obj(*node, GFP_KERNEL_ACCOUNT));
+		node = msvm_alloc(kmalloc_obj(*node, gfp));
 		if (!node)
 			return -ENOMEM;
 		msvm_stat_bytes(msvm, sizeof(*node));
@@ -58,17 +59,24 @@ void msvm_attr_nodes_free(struct drm_msvm *msvm, struct list_head *nodes)
 	INIT_LIST_HEAD(nodes);
 }
 
-/* Have as many spare nodes as there are to be. */
+/*
+ * Have as many spare nodes as there are to be. They are nobody's account: each hole splits
+ * a VMA as well, so there can be no more than of these, and who unmaps must not wait for
+ * a group that is at its limit.
+ */
 static void msvm_attr_refill_work(struct work_struct *work)
 {
 	struct msvm_attr_store *store =
 		container_of(to_delayed_work(work), struct msvm_attr_store,
 			     refill_work);
+	unsigned int have = READ_ONCE(store->nr_spares);
 	LIST_HEAD(nodes);
 	LIST_HEAD(rest);
-	int err;
+	int err = 0;
 
-	err = msvm_attr_nodes_alloc(store->msvm, &nodes, MSVM_ATTR_SPARES);
+	if (have < MSVM_ATTR_SPARES)
+		err = msvm_attr_nodes_alloc(store->msvm, &nodes,
+					    MSVM_ATTR_SPARES - have, GFP_KERNEL);
 
 	write_lock(&store->lock);
 	while (store->nr_spares < MSVM_ATTR_SPARES && !list_empty(&nodes)) {
@@ -90,22 +98,45 @@ static void msvm_attr_refill_work(struct work_struct *work)
 				   MSVM_ATTR_RETRY);
 }
 
-/* Drop what is said about an interval. Return: false: a spare node is needed. */
+/*
+ * Drop what is said about an interval. @tail: at the price of what is said about the
+ * memory behind it, rather than with a spare node. Return: false: that is needed.
+ */
 static bool msvm_attr_store_drop(struct msvm_attr_store *store,
-				 unsigned long start, unsigned long end)
+				 unsigned long start, unsigned long end,
+				 bool tail)
 {
 	unsigned long before;
-	bool ok;
+	bool ok = true;
 
 	write_lock(&store->lock);
 	before = store->tree.nr;
-	ok = msvm_attr_tree_drop(&store->tree, start, end, &store->spares);
+	if (tail)
+		msvm_attr_tree_drop_tail(&store->tree, start, end,
+					 &store->spares);
+	else
+		ok = msvm_attr_tree_drop(&store->tree, start, end,
+					 &store->spares);
 	/* None is lost or won. */
 	WRITE_ONCE(store->nr_spares,
 		   store->nr_spares + before - store->tree.nr);
 	write_unlock(&store->lock);
 
 	return ok;
+}
+
+/* A spare node, if it can be had without waiting. Any context. Return: whether. */
+static bool msvm_attr_spare_now(struct msvm_attr_store *store)
+{
+	LIST_HEAD(nodes);
+
+	if (msvm_attr_nodes_alloc(store->msvm, &nodes, 1, GFP_NOWAIT))
+		return false;
+	write_lock(&store->lock);
+	list_splice(&nodes, &store->spares);
+	WRITE_ONCE(store->nr_spares, store->nr_spares + 1);
+	write_unlock(&store->lock);
+	return true;
 }
 
 /*
@@ -122,14 +153,18 @@ static int msvm_attr_unmap(struct mmu_notifier *notifier,
 	/* Nobody sets attributes where memory is being unmapped. */
 	if (range->event != MMU_NOTIFY_UNMAP || !READ_ONCE(store->tree.nr))
 		return 0;
-	while (!msvm_attr_store_drop(store, range->start, range->end)) {
-		/* Only memory of a process that is dead already. */
-		if (!mmu_notifier_range_blockable(range))
-			break;
-		queue_delayed_work(system_dfl_wq, &store->refill_work, 0);
-		if (wait_event_killable(store->wq,
-					READ_ONCE(store->nr_spares)))
-			break;
+	while (!msvm_attr_store_drop(store, range->start, range->end, false)) {
+		if (msvm_attr_spare_now(store))
+			continue;
+		/* Not blockable: memory of a process that is dead already. */
+		if (mmu_notifier_range_blockable(range)) {
+			queue_delayed_work(system_dfl_wq, &store->refill_work, 0);
+			if (!wait_event_killable(store->wq,
+						 READ_ONCE(store->nr_spares)))
+				continue;
+		}
+		msvm_attr_store_drop(store, range->start, range->end, true);
+		break;
 	}
 	if (READ_ONCE(store->nr_spares) != MSVM_ATTR_SPARES)
 		queue_delayed_work(system_dfl_wq, &store->refill_work, 0);
@@ -158,7 +193,8 @@ static struct msvm_attr_store *msvm_attr_store_create(struct drm_msvm *msvm)
 	INIT_DELAYED_WORK(&store->refill_work, msvm_attr_refill_work);
 	init_waitqueue_head(&store->wq);
 
-	err = msvm_attr_nodes_alloc(msvm, &store->spares, MSVM_ATTR_SPARES);
+	err = msvm_attr_nodes_alloc(msvm, &store->spares, MSVM_ATTR_SPARES,
+				    GFP_KERNEL_ACCOUNT);
 	if (err)
 		goto err_free;
 	store->nr_spares = MSVM_ATTR_SPARES;
@@ -242,11 +278,12 @@ bool msvm_attr_lookup(struct drm_msvm *msvm, unsigned long addr,
 	return said;
 }
 
-/* Change all there is. What becomes superfluous becomes spare. */
+/* Change all there is. What becomes superfluous becomes spare, or is given back. */
 static void msvm_attr_change_all(struct msvm_attr_store *store,
 				 msvm_attr_change_fn change, void *data)
 {
 	unsigned long before;
+	bool rest;
 
 	write_lock(&store->lock);
 	before = store->tree.nr;
@@ -255,7 +292,10 @@ static void msvm_attr_change_all(struct msvm_attr_store *store,
 			      &store->spares);
 	WRITE_ONCE(store->nr_spares,
 		   store->nr_spares + before - store->tree.nr);
+	rest = store->nr_spares > MSVM_ATTR_SPARES;
 	write_unlock(&store->lock);
+	if (rest)
+		queue_delayed_work(system_dfl_wq, &store->refill_work, 0);
 }
 
 static int msvm_attr_without_slot(struct msvm_attrs *attrs, void *data)

@@ -283,6 +283,21 @@ bool msvm_attr_tree_drop(struct msvm_attr_tree *tree, unsigned long start,
 }
 EXPORT_SYMBOL_IF_KUNIT(msvm_attr_tree_drop);
 
+/*
+ * Drop what is said about an interval without a spare node: what follows a hole in the
+ * middle of one that was whole is dropped with it.
+ */
+void msvm_attr_tree_drop_tail(struct msvm_attr_tree *tree, unsigned long start,
+			      unsigned long end, struct list_head *spares)
+{
+	struct msvm_attr_node *node = msvm_attr_tree_first(tree, start);
+
+	if (node && node->start < start && node->end > end)
+		node->end = start;
+	msvm_attr_tree_drop(tree, start, end, spares);
+}
+EXPORT_SYMBOL_IF_KUNIT(msvm_attr_tree_drop_tail);
+
 /* Drop all. */
 void msvm_attr_tree_clear(struct msvm_attr_tree *tree,
 			  struct list_head *spares)

@@ -67,6 +67,8 @@ void msvm_attr_tree_change(struct msvm_attr_tree *tree, unsigned long start,
 			   void *data, struct list_head *spares);
 bool msvm_attr_tree_drop(struct msvm_attr_tree *tree, unsigned long start,
 			 unsigned long end, struct list_head *spares);
+void msvm_attr_tree_drop_tail(struct msvm_attr_tree *tree, unsigned long start,
+			      unsigned long end, struct list_head *spares);
 void msvm_attr_tree_clear(struct msvm_attr_tree *tree,
 			  struct list_head *spares);
 

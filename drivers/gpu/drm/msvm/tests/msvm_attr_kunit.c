@@ -212,6 +212,26 @@ static void attr_hole(struct kunit *test)
 	model_check(test, m);
 }
 
+/* Without a node what follows the hole goes with it, and nothing else. */
+static void attr_tail(struct kunit *test)
+{
+	struct model *m = model_new(test);
+	LIST_HEAD(none);
+
+	msvm_attr_tree_change(&m->tree, 10, 20, set_read_mostly, m, &m->spares);
+	msvm_attr_tree_change(&m->tree, 22, 24, set_read_mostly, m, &m->spares);
+	msvm_attr_tree_drop_tail(&m->tree, 12, 15, &none);
+	KUNIT_EXPECT_TRUE(test, list_empty(&none));
+	KUNIT_EXPECT_EQ(test, m->tree.nr, 2);
+	/* Where none is needed it is a drop like any other. */
+	msvm_attr_tree_drop_tail(&m->tree, 11, 23, &none);
+	KUNIT_EXPECT_TRUE(test, list_empty(&none));
+	KUNIT_EXPECT_EQ(test, m->tree.nr, 2);
+	m->pages[10].read_mostly = true;
+	m->pages[23].read_mostly = true;
+	model_check(test, m);
+}
+
 /* All addresses there are. */
 static void attr_all(struct kunit *test)
 {
@@ -234,6 +254,7 @@ static void attr_all(struct kunit *test)
 static struct kunit_case attr_cases[] = {
 	KUNIT_CASE(attr_random),
 	KUNIT_CASE(attr_hole),
+	KUNIT_CASE(attr_tail),
 	KUNIT_CASE(attr_all),
 	{}
 };
