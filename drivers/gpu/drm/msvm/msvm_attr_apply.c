@@ -17,7 +17,7 @@ static void msvm_attr_apply_shard(struct msvm_shard *shard,
 {
 	struct drm_msvm_range *ranges[MSVM_ATTR_BATCH];
 	unsigned long index, last;
-	unsigned int nr, i, slot;
+	unsigned int nr, i;
 
 	index = start > shard->start ? (start - shard->start) >> PAGE_SHIFT : 0;
 	last = ((min(end, shard->start + DRM_MSVM_NOTIFIER_SIZE) -
@@ -30,9 +30,8 @@ static void msvm_attr_apply_shard(struct msvm_shard *shard,
 			/* Its mutex may be held by a fault that sleeps. */
 			WRITE_ONCE(ranges[nr]->forget, true);
 		}
-		for (slot = 0; nr && slot < DRM_MSVM_MAX_MEMBERS; slot++)
-			if (slots & BIT_ULL(slot))
-				msvm_ranges_drop_slot(ranges, nr, slot);
+		if (nr && slots)
+			msvm_ranges_drop_slots(ranges, nr, slots);
 		for (i = 0; i < nr; i++)
 			msvm_range_put(ranges[i]);
 		cond_resched();

@@ -521,6 +521,8 @@ void msvm_invalidate(struct drm_gpusvm *gpusvm,
 		     struct drm_gpusvm_notifier *notifier,
 		     const struct mmu_notifier_range *mmu_range);
 void msvm_zap_wait(struct drm_msvm_member *member, u64 ticket);
+void msvm_ranges_drop_slots(struct drm_msvm_range **ranges, unsigned int nr,
+			    u64 slots);
 void msvm_ranges_drop_slot(struct drm_msvm_range **ranges, unsigned int nr,
 			   unsigned int slot);
 void msvm_range_drop_all(struct drm_msvm_range *range);

@@ -133,26 +133,36 @@ static void msvm_range_release(struct drm_msvm_range *range)
 }
 
 /*
- * Take ranges of one shard away from one slot while the others keep them. What
- * the device wrote stays remembered in &drm_msvm_range.written. However many they
- * are, there is one wait. Context: sleeps; takes the notifier lock for writing.
+ * Take ranges of one shard away from some slots while the others keep them. What the
+ * devices wrote stays remembered in &drm_msvm_range.written. However many they are,
+ * shoot-downs are started on all devices, then awaited. Context: sleeps; takes the
+ * notifier lock for writing.
  */
-void msvm_ranges_drop_slot(struct drm_msvm_range **ranges, unsigned int nr,
-			   unsigned int slot)
+void msvm_ranges_drop_slots(struct drm_msvm_range **ranges, unsigned int nr,
+			    u64 slots)
 {
 	struct drm_gpusvm *gpusvm = ranges[0]->base.gpusvm;
 	struct msvm_flush flush = {};
-	unsigned int i;
+	unsigned int i, slot;
 
 	down_write(&gpusvm->notifier_lock);
 	for (i = 0; i < nr; i++)
-		if (test_bit(slot, ranges[i]->bound))
-			msvm_range_zap(ranges[i], slot, &flush);
+		for_each_set_bit(slot, ranges[i]->bound, DRM_MSVM_MAX_MEMBERS)
+			if (slots & BIT_ULL(slot))
+				msvm_range_zap(ranges[i], slot, &flush);
 	msvm_flush_wait(msvm_range_context(ranges[0]), &flush);
 	for (i = 0; i < nr; i++)
-		if (test_bit(slot, ranges[i]->mapped))
-			msvm_range_unmap_slot(ranges[i], slot);
+		for_each_set_bit(slot, ranges[i]->mapped, DRM_MSVM_MAX_MEMBERS)
+			if (slots & BIT_ULL(slot))
+				msvm_range_unmap_slot(ranges[i], slot);
 	up_write(&gpusvm->notifier_lock);
+}
+
+/* Likewise, from one slot. */
+void msvm_ranges_drop_slot(struct drm_msvm_range **ranges, unsigned int nr,
+			   unsigned int slot)
+{
+	msvm_ranges_drop_slots(ranges, nr, BIT_ULL(slot));
 }
 
 /* Take a range away from all. Context: notifier lock held for writing. */
