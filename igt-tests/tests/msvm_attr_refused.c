@@ -256,6 +256,49 @@ static void no_memory(struct vsvm_set *set)
 	munmap(p, SZ_4K);
 }
 
+/* A GPU that the process does not use is not where its memory goes. */
+static void no_member(struct vsvm_set *set)
+{
+	int last = set->n - 1;
+	uint32_t vm = vsvm_vm_create(set->fd[0], DRM_VSVM_VM_LAYOUT_MSVM);
+	struct vsvm_set one = { .n = 1, .fd = { set->fd[0] }, .vm = { vm } };
+	char *p = anon(SZ_4K);
+
+	igt_require_f(last, "two GPUs are needed\n");
+	igt_assert(!vsvm_vm_destroy(set->fd[last], set->vm[last]));
+	refuse(&one, p, SZ_4K, -ENOLINK, attr_preferred(set, last));
+	attr_expect_none(&one, p, SZ_4K);
+	set->vm[last] = vsvm_vm_create(set->fd[last], DRM_VSVM_VM_LAYOUT_MSVM);
+	attr_set(&one, p, SZ_4K, attr_preferred(set, last));
+	/* It may leave: no memory goes there until it is back. */
+	igt_assert(!vsvm_vm_destroy(set->fd[last], set->vm[last]));
+	igt_assert_eq(attr_at(&one, p, SZ_4K).preferred_location,
+		      where_gpu(set, last));
+	set->vm[last] = vsvm_vm_create(set->fd[last], DRM_VSVM_VM_LAYOUT_MSVM);
+	igt_assert(!vsvm_vm_destroy(set->fd[0], vm));
+	munmap(p, SZ_4K);
+}
+
+/* What a GPU can't address is not mapped for it. */
+static void window(struct vsvm_set *set)
+{
+	char *low = mmap((void *)(0x100000000UL - SZ_64K), 2 * SZ_64K,
+			 PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS |
+			 MAP_FIXED_NOREPLACE, -1, 0);
+	char *high = low + SZ_64K;
+	int last = set->n - 1;
+
+	igt_assert(low != MAP_FAILED);
+	refuse(set, high, SZ_4K, -ERANGE, attr_accessed_by(set, last, true));
+	refuse(set, low, 2 * SZ_64K, -ERANGE, attr_accessed_by(set, last, true));
+	attr_expect_none(set, low, 2 * SZ_64K);
+	attr_set(set, low, SZ_64K, attr_accessed_by(set, last, true));
+	/* It has not, and may not. */
+	attr_set(set, high, SZ_4K, attr_accessed_by(set, last, false));
+	attr_set(set, high, SZ_4K, attr_no_access(set, last, true));
+	munmap(low, 2 * SZ_64K);
+}
+
 static void no_system_atomics(struct vsvm_set *set)
 {
 	char *p = anon(SZ_4K);
@@ -315,6 +358,10 @@ igt_main
 		  immovable);
 	each("no-memory", "A GPU without memory is not preferred.", MSVM_ONLY,
 	     no_memory);
+	each_made("no-member", "Nor one that the process does not use.",
+		  MSVM_ONLY, VRAM, no_member);
+	each_made("window", "Memory that a GPU can't address is not mapped for it.",
+		  MSVM_ONLY, ATTR("va_bits=32"), window);
 	each_made("disabled", "Nor one that was taken out of use.", MSVM_ONLY,
 		  VRAM, disabled);
 	each_made("no-system-atomics", "Nor are there atomics that it can't do.",

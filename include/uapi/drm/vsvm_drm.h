@@ -547,8 +547,10 @@ struct drm_vsvm_attr {
  * a GPU without such atomics; a preferred GPU, DRM_VSVM_ATOMICS_DEVICE, a granularity
  * or a prefetch other than none for memory that is not moved, such as files; a GPU
  * whose faults move nothing; or a VM of another layout. ENXIO: no such GPU, or it has
- * no memory. ENOENT: no such VM. EBADF: a file that is not one of vsvm's. EPERM: the
- * caller's mm is not that of a VM. EINTR, ENODEV, ENOMEM. Nothing is changed then.
+ * no memory. ENOLINK: no VM of the process is of the preferred GPU. ERANGE: ACCESSED_BY
+ * of a VM that can't address all of the interval. ENOENT: no such VM. EBADF: a file
+ * that is not one of vsvm's. EPERM: the caller's mm is not that of a VM. EINTR, ENODEV,
+ * ENOMEM. Nothing is changed then.
  */
 struct drm_vsvm_set_attr {
 	__u32 vm_id;

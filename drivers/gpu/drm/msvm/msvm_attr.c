@@ -23,6 +23,8 @@ static_assert((int)DRM_MSVM_PREFETCH_TREE - 1 == (int)MSVM_PREFETCH_TREE);
 
 /**
  * struct msvm_attr_change - Changes that are made, or not, together.
+ * @start: First address.
+ * @end: End, exclusive.
  * @attrs: The changes.
  * @n: How many.
  * @effect: What they do.
@@ -30,6 +32,8 @@ static_assert((int)DRM_MSVM_PREFETCH_TREE - 1 == (int)MSVM_PREFETCH_TREE);
  * @why: Why they can't be made.
  */
 struct msvm_attr_change {
+	u64 start;
+	u64 end;
 	const struct drm_msvm_attr *attrs;
 	unsigned int n;
 	struct msvm_attr_effect effect;
@@ -37,8 +41,26 @@ struct msvm_attr_change {
 	const char *why;
 };
 
-/* Is a device's memory a place that can be preferred? Return: 0, or why not. */
-static int msvm_attr_check_device(struct drm_msvm_device *dev,
+/* Is a device used in an address space? It may leave as soon as that is known. */
+static bool msvm_attr_has_member(struct drm_msvm *msvm,
+				 struct drm_msvm_device *dev)
+{
+	unsigned int slot;
+
+	guard(mutex)(&msvm->lock);
+
+	for_each_set_bit(slot, msvm->slots, DRM_MSVM_MAX_MEMBERS)
+		if (msvm->members[slot]->dev == dev)
+			return true;
+	return false;
+}
+
+/*
+ * Is a device's memory a place that can be preferred? Context: takes the context lock.
+ * Return: 0, or why not.
+ */
+static int msvm_attr_check_device(struct drm_msvm *msvm,
+				  struct drm_msvm_device *dev,
 				  const char **why)
 {
 	/* The number of one that was taken out, or is yet to come, is nobody's. */
@@ -53,6 +75,11 @@ static int msvm_attr_check_device(struct drm_msvm_device *dev,
 	if (dev->flags & DRM_MSVM_DEVICE_EXPLICIT) {
 		*why = "faults move no memory to the preferred device";
 		return -EOPNOTSUPP;
+	}
+	/* Faults move memory to those of members only. */
+	if (!msvm_attr_has_member(msvm, dev)) {
+		*why = "the preferred device is not used in this address space";
+		return -ENOLINK;
 	}
 	return 0;
 }
@@ -75,7 +102,8 @@ static int msvm_attr_check_one(struct drm_msvm_member *member,
 	case DRM_MSVM_ATTR_PREFERRED_LOCATION:
 		if (of_device) {
 			change->movable = true;
-			return msvm_attr_check_device(attr->device,
+			return msvm_attr_check_device(member->msvm,
+						      attr->device,
 						      &change->why);
 		}
 		return attr->value == DRM_MSVM_PREFERRED_NONE ||
@@ -85,6 +113,12 @@ static int msvm_attr_check_one(struct drm_msvm_member *member,
 		if (attr->member->msvm != member->msvm) {
 			change->why = "a member of another address space";
 			return -EINVAL;
+		}
+		if (attr->type == DRM_MSVM_ATTR_ACCESSED_BY && attr->value &&
+		    (change->start < attr->member->va_start ||
+		     change->end > attr->member->va_end)) {
+			change->why = "outside of what the member can map";
+			return -ERANGE;
 		}
 		return attr->value <= 1 ? 0 : -EINVAL;
 	case DRM_MSVM_ATTR_READ_MOSTLY:
@@ -363,6 +397,8 @@ static int msvm_attr_set(struct drm_msvm *msvm, unsigned long start,
  *   another address space; the same member in accessed by and no access;
  * - -ENXIO: the preferred device is not registered, has no memory, or was disabled by
  *   an administrator;
+ * - -ENOLINK: the preferred device has no member in this address space;
+ * - -ERANGE: accessed by a member whose window does not have all of the interval;
  * - -EOPNOTSUPP: read mostly together with a preferred device or with
  *   %DRM_MSVM_ATOMICS_DEVICE; a preferred device together with
  *   %DRM_MSVM_ATOMICS_SYSTEM; a preferred device that faults move nothing to;
@@ -390,6 +426,8 @@ int drm_msvm_set_attr(struct drm_msvm_member *member, u64 start, u64 end,
 	change = msvm_alloc(kzalloc_obj(*change));
 	if (!change)
 		return -ENOMEM;
+	change->start = start;
+	change->end = end;
 	change->attrs = attrs;
 	change->n = n;
 	err = msvm_attr_check(member, change);
