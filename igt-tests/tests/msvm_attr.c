@@ -296,6 +296,115 @@ static void moved(struct vsvm_set *set)
 	munmap(to, 8 * SZ_4K);
 }
 
+/* The VMA stays in the old place, what was in it does not. */
+static void moved_out(struct vsvm_set *set)
+{
+	char *p = anon(8 * SZ_4K), *q;
+
+	memset(p, 1, 8 * SZ_4K);
+	attr_set(set, p, 8 * SZ_4K, read_mostly);
+	q = mremap(p, 4 * SZ_4K, 4 * SZ_4K, MREMAP_MAYMOVE | MREMAP_DONTUNMAP,
+		   NULL);
+	igt_assert(q != MAP_FAILED && q != p);
+	attr_expect_none(set, p, 4 * SZ_4K);
+	attr_expect_none(set, q, 4 * SZ_4K);
+	igt_assert_eq(attr_at(set, p + 4 * SZ_4K, 4 * SZ_4K).read_mostly, 1);
+	munmap(q, 4 * SZ_4K);
+	munmap(p, 8 * SZ_4K);
+}
+
+#define HUGE_PAGES "/proc/sys/vm/nr_hugepages"
+
+/* Huge pages are moved by other functions of the kernel. */
+static void moved_huge(struct vsvm_set *set)
+{
+	long before = file_number(HUGE_PAGES);
+	char text[32], *p, *to;
+
+	snprintf(text, sizeof(text), "%ld", before + 2);
+	igt_require_f(before >= 0 && file_write(HUGE_PAGES, text),
+		      "no hugetlbfs\n");
+	p = mmap(NULL, 2 * SZ_2M, PROT_READ | PROT_WRITE, MAP_PRIVATE |
+		 MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+	if (p != MAP_FAILED) {
+		memset(p, 1, 2 * SZ_2M);
+		attr_set(set, p, 2 * SZ_2M, read_mostly);
+		to = anon_aligned(SZ_2M, SZ_2M);
+		igt_assert(mremap(p, SZ_2M, SZ_2M, MREMAP_MAYMOVE | MREMAP_FIXED,
+				  to) == to);
+		attr_expect_none(set, p, SZ_2M);
+		attr_expect_none(set, to, SZ_2M);
+		igt_assert_eq(attr_at(set, p + SZ_2M, SZ_2M).read_mostly, 1);
+		munmap(to, SZ_2M);
+		munmap(p + SZ_2M, SZ_2M);
+	}
+	snprintf(text, sizeof(text), "%ld", before);
+	file_write(HUGE_PAGES, text);
+	igt_require_f(p != MAP_FAILED, "no huge pages\n");
+}
+
+/* The heap is cut and grows again. */
+static void heap(struct vsvm_set *set)
+{
+	char *old = sbrk(0);
+	char *p = (char *)((to_u64(old) + SZ_4K - 1) & ~(SZ_4K - 1UL));
+
+	igt_assert(!brk(p + 8 * SZ_4K));
+	attr_set(set, p, 8 * SZ_4K, read_mostly);
+	igt_assert(!brk(p + 4 * SZ_4K));
+	igt_assert_eq(attr_at(set, p, 4 * SZ_4K).read_mostly, 1);
+	attr_expect_none(set, p + 4 * SZ_4K, 4 * SZ_4K);
+	igt_assert(!brk(p + 8 * SZ_4K));
+	attr_expect_none(set, p + 4 * SZ_4K, 4 * SZ_4K);
+	igt_assert(!brk(old));
+	attr_expect_none(set, p, 8 * SZ_4K);
+}
+
+/* Said about one VM only, which goes: the memory it took is given back. */
+static void given_back(struct vsvm_set *set)
+{
+	uint32_t vm = vsvm_vm_create(set->fd[0], DRM_VSVM_VM_LAYOUT_MSVM);
+	struct drm_vsvm_attr attr = attr_accessed_by(set, 0, true);
+	int64_t deadline = vsvm_deadline(60);
+	size_t len = 400 * SZ_4K;
+	uint64_t before, after;
+	char *p = anon(len);
+	unsigned int i;
+
+	/* What there is for the first one stays. */
+	attr_set(set, p, SZ_4K, read_mostly);
+	before = vsvm_stats(set->fd[0], set->vm[0]).bytes;
+	attr.vm_id = vm;
+	for (i = 2; i < 400; i += 2)
+		attr_set(set, p + i * SZ_4K, SZ_4K, attr);
+	after = vsvm_stats(set->fd[0], set->vm[0]).bytes;
+	igt_assert(after > before + 100 * 64);
+	igt_assert(!vsvm_vm_destroy(set->fd[0], vm));
+	attr_expect_none(set, p + SZ_4K, len - SZ_4K);
+	while ((after = vsvm_stats(set->fd[0], set->vm[0]).bytes) >
+	       before + 10 * 64)
+		igt_assert_f(vsvm_now() < deadline, "%llu bytes of %llu\n",
+			     (unsigned long long)after,
+			     (unsigned long long)before);
+	munmap(p, len);
+}
+
+/* With the last VM all goes that was said. */
+static void last_member(struct vsvm_set *set)
+{
+	char *p = anon(SZ_4K);
+	int gpu;
+
+	attr_set(set, p, SZ_4K, read_mostly);
+	for (gpu = 0; gpu < set->n; gpu++)
+		igt_assert(!vsvm_vm_destroy(set->fd[gpu], set->vm[gpu]));
+	for (gpu = 0; gpu < set->n; gpu++)
+		set->vm[gpu] = vsvm_vm_create(set->fd[gpu],
+					      DRM_VSVM_VM_LAYOUT_MSVM);
+	attr_expect_none(set, p, SZ_4K);
+	munmap(p, SZ_4K);
+}
+
 /* Contents go, the memory does not. */
 static void emptied(struct vsvm_set *set)
 {
@@ -447,6 +556,12 @@ igt_main
 	     unmapped);
 	each("moved", "mremap() takes none along and leaves none.", MSVM_ONLY,
 	     moved);
+	each("moved-out", "Nor if the VMA stays.", MSVM_ONLY, moved_out);
+	each("moved-huge", "Nor of huge pages.", MSVM_ONLY, moved_huge);
+	each("heap", "brk() drops and gives none.", MSVM_ONLY, heap);
+	each("given-back", "What was said about a VM that goes takes no memory.",
+	     MSVM_ONLY, given_back);
+	each("last-member", "All goes with the last VM.", MSVM_ONLY, last_member);
 	each("emptied", "madvise(), mprotect() and reclaim keep them.", MSVM_ONLY,
 	     emptied);
 	each("shown", "debugfs shows them all.", MSVM_ONLY, shown);
