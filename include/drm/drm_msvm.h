@@ -263,6 +263,10 @@ struct drm_msvm_member {
 	/* Where it went last, see struct msvm_stream in msvm_policy.h. */
 	u64 stream_start;
 	u64 stream_end;
+	/* What it moved in lately, see struct msvm_burst there. */
+	u64 burst_last;
+	u64 burst_bytes;
+	u32 burst_pace;
 	s8 stream_run;
 	u8 slot;
 	bool leaving;

@@ -36,6 +36,7 @@ struct gpu {
 	unsigned int first, last;	/* of the clock's list, range + 1 */
 	unsigned int evicted[BUCKETS];
 	u64 bucket[BUCKETS];
+	struct msvm_burst burst;
 	bool waiting;			/* at a barrier */
 };
 
@@ -236,6 +237,8 @@ static void ask(struct sim *sim, unsigned int g, unsigned int i, u64 now,
 		.system = r->at == MSVM_AT_SYSTEM,
 		.mapped = r->mapped,
 		.entries = sim->m->range >= 2 << 20 ? 1 : 16,
+		.extent = sim->trace->extent[i] * sim->m->range,
+		.burst = &sim->gpus[g].burst,
 		.heat = &r->heat,
 		.slots = slots,
 		.nr_slots = SIM_GPUS,
@@ -262,6 +265,7 @@ static void ask(struct sim *sim, unsigned int g, unsigned int i, u64 now,
 	msvm_decide(sim->params, &view, d);
 	if (d->alloc_thrash)
 		r->heat.thrash = &r->thrash;
+	msvm_burst_faulted(&sim->gpus[g].burst, &view);
 	msvm_heat_apply(sim->params, &r->heat, now, g, d);
 }
 
@@ -272,6 +276,7 @@ static bool fault(struct sim *sim, unsigned int g, unsigned int i)
 	struct range *r = &sim->ranges[i];
 	struct msvm_decision d = {};
 	unsigned int s;
+	u64 now;
 
 	sim->result.faults++;
 	gpu->now += sim->m->fault;
@@ -297,7 +302,11 @@ static bool fault(struct sim *sim, unsigned int g, unsigned int i)
 	if (d.action == MSVM_MOVE && d.to != r->at) {
 		if (d.to != MSVM_AT_SYSTEM)
 			gpu->now = evict(sim, gpu->now, d.to);
-		gpu->now = move(sim, gpu->now, i, d.to);
+		now = gpu->now;
+		gpu->now = move(sim, now, i, d.to);
+		if (d.to == g)
+			msvm_burst_moved(&gpu->burst, gpu->now, gpu->now - now,
+					 sim->m->range, 0);
 	}
 	gpu->now += sim->m->map;
 	map(r, g);

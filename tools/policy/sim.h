@@ -11,7 +11,9 @@
 #include "msvm_policy.h"
 
 #define SIM_GPUS	4
-#define SIM_RANGES	4096
+#define SIM_RANGES	8192
+
+#define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 
 /**
  * struct machine - What a machine can do. Bandwidths in MB/s, times in ns.
@@ -55,12 +57,14 @@ struct op {
  * @nr: How many.
  * @room: Allocated.
  * @ranges: How many ranges there are.
+ * @extent: Ranges of the allocation that a range is part of; 0: of the range alone.
  */
 struct trace {
 	struct op *ops[SIM_GPUS];
 	unsigned int nr[SIM_GPUS];
 	unsigned int room[SIM_GPUS];
 	unsigned int ranges;
+	u16 extent[SIM_RANGES];
 };
 
 /**
@@ -68,6 +72,7 @@ struct trace {
  * @name: For people.
  * @what: In words.
  * @limit: Faults can't tell what would be best; reported, not judged.
+ * @lengths: Judged at every length, not only at its own.
  * @seeded: It differs from seed to seed.
  * @make: Fill in a trace.
  */
@@ -75,6 +80,7 @@ struct pattern {
 	const char *name;
 	const char *what;
 	bool limit;
+	bool lengths;
 	bool seeded;
 	void (*make)(struct trace *trace, const struct machine *m, u64 seed);
 };
@@ -94,8 +100,13 @@ struct result {
 /* How long patterns last, in percent of what they say. */
 extern unsigned int sim_length;
 
+/* What streams go through, in percent of a GPU's memory, and how often. */
+extern unsigned int sim_extent;
+extern unsigned int sim_passes;
+
 extern const struct machine machines[];
 extern const unsigned int nr_machines;
+extern const struct pattern few_passes;
 extern const struct pattern patterns[];
 extern const unsigned int nr_patterns;
 

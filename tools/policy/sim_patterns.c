@@ -10,7 +10,6 @@
 #include "sim.h"
 
 #define MB		(1ULL << 20)
-#define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
 
 /*
  * A move of 2 MiB in Linux' xe takes 132 us, 106 of them the copy (THP for device
@@ -36,6 +35,7 @@ const struct machine machines[] = {
 };
 
 unsigned int sim_length = 100;
+unsigned int sim_extent, sim_passes;
 
 const unsigned int nr_machines = ARRAY_SIZE(machines);
 
@@ -67,12 +67,23 @@ static void barrier(struct trace *t)
 		add(t, g, 0, 0);
 }
 
+/* So many ranges were allocated at once. */
+static void area(struct trace *t, unsigned int from, unsigned int nr)
+{
+	unsigned int i;
+
+	for (i = from; i < from + nr; i++)
+		if (t->extent[i] < nr)
+			t->extent[i] = nr;
+}
+
 /* Each GPU goes through memory of its own again and again. */
 static void passes(struct trace *t, const struct machine *m, unsigned int g,
 		   unsigned int from, unsigned int nr, unsigned int often)
 {
 	unsigned int pass, i;
 
+	area(t, from, nr);
 	for (pass = 0; pass < often; pass++)
 		for (i = 0; i < nr; i++)
 			add(t, g, from + i, m->range);
@@ -106,6 +117,7 @@ static void make_write_shared(struct trace *t, const struct machine *m, u64 seed
 
 	(void)m;
 	for (g = 0; g < SIM_GPUS; g++) {
+		area(t, 0, 32);
 		prandom_seed_state(&rnd, seed * 100 + g);
 		for (i = 0; i < times(50000); i++)
 			add(t, g, prandom_u32_state(&rnd) % 32, 4096);
@@ -143,6 +155,7 @@ static void make_random(struct trace *t, u64 seed, unsigned int ranges,
 	struct rnd_state rnd;
 	unsigned int g, i;
 
+	area(t, 0, ranges);
 	for (g = 0; g < SIM_GPUS; g++) {
 		prandom_seed_state(&rnd, seed * 100 + g);
 		for (i = 0; i < times(ops); i++)
@@ -168,6 +181,7 @@ static void make_hot_cold(struct trace *t, const struct machine *m, u64 seed)
 	struct rnd_state rnd;
 
 	for (g = 0; g < SIM_GPUS; g++) {
+		area(t, g * nr, nr);
 		prandom_seed_state(&rnd, seed * 100 + g);
 		for (i = 0; i < times(60000); i++) {
 			at = prandom_u32_state(&rnd) % (nr / 5);
@@ -239,28 +253,57 @@ static void make_hand_off(struct trace *t, const struct machine *m, u64 seed)
 	}
 }
 
+/* A working set that is used once, then one that is used for long. */
+static void make_start_up(struct trace *t, const struct machine *m, u64 seed)
+{
+	unsigned int g, nr = m->vram * 3 / 4;
+
+	(void)seed;
+	for (g = 0; g < SIM_GPUS; g++) {
+		passes(t, m, g, g * 2 * nr, nr, 1);
+		passes(t, m, g, (g * 2 + 1) * nr, nr, times(256));
+	}
+}
+
+static void make_few_passes(struct trace *t, const struct machine *m, u64 seed)
+{
+	unsigned int g, nr = m->vram * sim_extent / 100;
+
+	(void)seed;
+	for (g = 0; g < SIM_GPUS; g++)
+		passes(t, m, g, g * nr, nr, sim_passes);
+}
+
+const struct pattern few_passes = {
+	.name = "few passes", .make = make_few_passes,
+};
+
 const struct pattern patterns[] = {
-	{ "private", "each GPU uses memory of its own, 16 times", false, false, make_private },
-	{ "read-shared", "all GPUs read the same, 32 times", false, false, make_read_shared },
+	{ "private", "each GPU uses memory of its own, 16 times", false, true, false,
+	  make_private },
+	{ "read-shared", "all GPUs read the same, 32 times", false, true, false,
+	  make_read_shared },
 	{ "write-shared", "all GPUs write 4 KiB here and there in the same 64 MiB", false, true,
-	  make_write_shared },
-	{ "producer-consumer", "each GPU writes what its neighbour reads once", false, false,
+	  true, make_write_shared },
+	{ "producer-consumer", "each GPU writes what its neighbour reads once", false, true, false,
 	  make_producer },
-	{ "stream", "each GPU goes through 1.5 times its memory, 32 times", false, false,
+	{ "stream", "each GPU goes through 1.5 times its memory, 32 times", false, true, false,
 	  make_stream },
-	{ "random-sparse", "all GPUs access 8 KiB anywhere in 2 GiB", false, true,
+	{ "random-sparse", "all GPUs access 8 KiB anywhere in 2 GiB", false, true, true,
 	  make_random_sparse },
-	{ "random-dense", "all GPUs access 2 MiB anywhere in 512 MiB", false, true,
+	{ "random-dense", "all GPUs access 2 MiB anywhere in 512 MiB", false, true, true,
 	  make_random_dense },
-	{ "hot-cold", "1.5 times a GPU's memory, 9 of 10 accesses to a fifth of it", true, true,
-	  make_hot_cold },
-	{ "phases", "a working set of 3/4 of a GPU's memory, then another", false, false,
+	{ "hot-cold", "1.5 times a GPU's memory, 9 of 10 accesses to a fifth of it", false, false,
+	  true, make_hot_cold },
+	{ "phases", "a working set of 3/4 of a GPU's memory, then another", false, false, false,
 	  make_phases },
-	{ "halo", "each GPU its own, and 2 % of its neighbour's", false, false, make_halo },
-	{ "unequal", "one GPU needs 1.5 times its memory, others little", false, false,
+	{ "start-up", "a working set of 3/4 of a GPU's memory, once, then another 256 times",
+	  false, false, false, make_start_up },
+	{ "halo", "each GPU its own, and 2 % of its neighbour's", false, false, false, make_halo },
+	{ "unequal", "one GPU needs 1.5 times its memory, others little", false, false, false,
 	  make_unequal },
-	{ "once", "each GPU uses twice its memory, once", true, false, make_once },
-	{ "hand-off", "buffers are used 64 times by one GPU, then by the next", true, false,
+	{ "once", "each GPU uses twice its memory, once", false, false, false, make_once },
+	{ "hand-off", "buffers are used 64 times by one GPU, then by the next", true, false, false,
 	  make_hand_off },
 };
 

@@ -5,9 +5,12 @@
  * see msvm_policy.h; Documentation/gpu/drm-msvm-policy.rst has the reasons and what
  * was measured.
  */
+#include <linux/export.h>
 #include <linux/math64.h>
 #include <linux/minmax.h>
 #include <linux/types.h>
+
+#include <kunit/visibility.h>
 
 #include "msvm_engine.h"
 
@@ -33,14 +36,25 @@
 /* A device lends a part of its free memory only, 1/4 stays. */
 #define MSVM_LEND_SHIFT		2
 
-/* What moving so many bytes takes, by what the last move took. */
-static u64 msvm_move_time(const struct msvm_view *view, u64 bytes)
+/* A move that took longer was not the move's fault. */
+#define MSVM_LONG_MOVE		(100 * MSVM_NS_PER_MS)
+
+/* What moving a KiB takes, by what the last move took: of the range, or any. */
+static u64 msvm_pace(const struct msvm_view *view)
 {
-	u64 kib = max(msvm_view_size(view) >> 10, 1ULL), cost = 0;
+	u64 kib = max(msvm_view_size(view) >> 10, 1ULL), pace = 0;
 
 	if (view->heat)
-		cost = div64_u64(min(view->heat->cost, 100 * MSVM_NS_PER_MS), kib);
-	return (bytes >> 10) * (cost ?: MSVM_NS_PER_KIB);
+		pace = div64_u64(min(view->heat->cost, MSVM_LONG_MOVE), kib);
+	if (!pace && view->burst)
+		pace = view->burst->pace;
+	return pace ?: MSVM_NS_PER_KIB;
+}
+
+/* What moving so many bytes takes. */
+static u64 msvm_move_time(const struct msvm_view *view, u64 bytes)
+{
+	return (bytes >> 10) * msvm_pace(view);
 }
 
 /* How a range without room in a memory compares with what is there. */
@@ -76,6 +90,69 @@ static bool msvm_is_calm(const struct msvm_view *view, u8 slot)
 	u64 churn = 2 * msvm_move_time(view, view->slots[slot].evictions);
 
 	return churn < 1000 * MSVM_NS_PER_MS / MSVM_CALM;
+}
+
+/*
+ * What a member moved in since it paused, less what it may have back for the pause
+ * that just ended. A device that runs for long without a fault uses what is there;
+ * its memory is tens of times faster than the way there, so in one part in
+ * %MSVM_PAY_OFF of the time that it takes to fill it, all was used some times.
+ * Short pauses say nothing: something always goes by from one fault to the next.
+ */
+static u64 msvm_burst_bytes(const struct msvm_burst *burst,
+			    const struct msvm_view *view)
+{
+	u64 size = view->slots[msvm_view_self(view)].size, pause, paid;
+
+	if (!burst->last)
+		return 0;
+	pause = msvm_since(view->now, burst->last);
+	if (pause < div64_u64(msvm_move_time(view, size), MSVM_CALM) ||
+	    pause < MSVM_PAY_OFF * msvm_move_time(view, msvm_view_size(view)))
+		return burst->bytes;
+	paid = min(div64_u64(pause, msvm_pace(view)), burst->bytes >> 10);
+	return burst->bytes - min(MSVM_PAY_OFF * paid << 10, burst->bytes);
+}
+
+/* A member faulted; @view is of before what was decided is done. */
+void msvm_burst_faulted(struct msvm_burst *burst, const struct msvm_view *view)
+{
+	u8 self = msvm_view_self(view);
+	u64 bytes = msvm_burst_bytes(burst, view);
+
+	/* What comes back should not have been displaced. */
+	if (!msvm_has_room(view, self) && msvm_rank(view, self) != MSVM_NEW)
+		bytes += MSVM_PAY_OFF * msvm_view_size(view);
+	burst->bytes = min(bytes, view->slots[self].size);
+	burst->last = view->now ?: 1;
+}
+EXPORT_SYMBOL_IF_KUNIT(msvm_burst_faulted);
+
+/*
+ * A member moved @bytes to a device's memory, which took @cost ns, and will move so
+ * much along.
+ */
+void msvm_burst_moved(struct msvm_burst *burst, u64 now, u64 cost, u64 bytes,
+		      u64 along)
+{
+	burst->last = now ?: 1;
+	burst->bytes += bytes + along;
+	burst->pace = div64_u64(min(cost, MSVM_LONG_MOVE), max(bytes >> 10, 1ULL));
+}
+EXPORT_SYMBOL_IF_KUNIT(msvm_burst_moved);
+
+/*
+ * May a range that is new displace what is in a full memory? If it is part of more
+ * than fits, what would be displaced first may well be what is wanted next, as in a
+ * stream: then the memory is filled once, and after that only what is there is used,
+ * unless the device has paused since.
+ */
+static bool msvm_may_displace(const struct msvm_view *view, u8 slot)
+{
+	u64 size = view->slots[slot].size;
+
+	return view->extent <= size || !view->burst ||
+	       msvm_burst_bytes(view->burst, view) + msvm_view_size(view) <= size;
 }
 
 /* The nearest device with room to lend, nearer than system memory; or nobody. */
@@ -119,7 +196,8 @@ static void msvm_take(const struct msvm_policy_params *params,
 	if (msvm_has_room(view, self))
 		return;
 	rank = msvm_rank(view, self);
-	if (rank == MSVM_NEW || (rank == MSVM_HOT && msvm_is_calm(view, self)))
+	if (rank == MSVM_NEW ? msvm_may_displace(view, self) :
+	    rank == MSVM_HOT && msvm_is_calm(view, self))
 		return;
 	lender = msvm_lender(params, view);
 	if (lender != MSVM_NOBODY)

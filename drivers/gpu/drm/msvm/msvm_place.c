@@ -87,6 +87,34 @@ static void msvm_place_note_pin(struct drm_msvm_range *range,
 		trace_msvm_unpin(msvm->id, view->start, view->end);
 }
 
+/*
+ * Remember in the member that it faulted, or, with no @view, that @bytes were moved to
+ * a device for it, which took @cost ns. Context: any that is not atomic.
+ */
+static void msvm_place_burst(struct msvm_fault *fault,
+			     const struct msvm_view *view, u64 cost, u64 bytes)
+{
+	const struct msvm_decision *decision = &fault->decision;
+	struct drm_msvm_member *member = fault->member;
+	struct msvm_burst burst;
+
+	guard(spinlock)(&member->msvm->prefetch.lock);
+
+	burst = (struct msvm_burst) {
+		.last = member->burst_last,
+		.bytes = member->burst_bytes,
+		.pace = member->burst_pace,
+	};
+	if (view)
+		msvm_burst_faulted(&burst, view);
+	else
+		msvm_burst_moved(&burst, ktime_get_ns(), cost, bytes,
+				 decision->window_end - decision->window_start);
+	member->burst_last = burst.last;
+	member->burst_bytes = burst.bytes;
+	member->burst_pace = burst.pace;
+}
+
 /* What was decided becomes history, and is made visible. Range mutex held. */
 static void msvm_place_note(struct msvm_fault *fault,
 			    struct drm_msvm_range *range,
@@ -105,6 +133,7 @@ static void msvm_place_note(struct msvm_fault *fault,
 		msvm_place_remember(range);
 	msvm_heat_apply(&fault->policy->params, &range->heat, view->now,
 			view->slots[view->slot].first, decision);
+	msvm_place_burst(fault, view, 0, 0);
 	msvm_place_note_pin(range, view);
 	if (decision->action == MSVM_THROTTLE) {
 		msvm_stat_inc(msvm, MSVM_STAT_THROTTLES);
@@ -175,6 +204,9 @@ static int msvm_place_move(struct msvm_fault *fault, struct drm_msvm_range *rang
 		return 0;
 	if (!err) {
 		msvm_place_moved(fault, range, began, to);
+		if (to != MSVM_AT_SYSTEM)
+			msvm_place_burst(fault, NULL, range->heat.cost,
+					 drm_gpusvm_range_size(&range->base));
 		msvm_prefetch_moved(fault, range);
 	}
 	return err == -EINTR ? err : 0;

@@ -86,7 +86,7 @@ struct msvm_window {
  * struct msvm_prefetch - What an address space has to move along.
  */
 struct msvm_prefetch {
-	/** @lock: Protects what follows, and members' streams; innermost. */
+	/** @lock: Protects what follows, members' streams and bursts; innermost. */
 	spinlock_t lock;
 	/** @windows: The windows, a ring. */
 	struct msvm_window windows[MSVM_PREFETCH_DEPTH];
@@ -106,6 +106,7 @@ struct msvm_prefetch {
  * @view: The view.
  * @stream: Where the member went last.
  * @occupied: There is something in some member's device's memory.
+ * @burst: What it moved in lately.
  * @slots: The members.
  */
 struct msvm_known {
@@ -113,6 +114,7 @@ struct msvm_known {
 	struct msvm_view view;
 	struct msvm_stream stream;
 	bool occupied;
+	struct msvm_burst burst;
 	struct msvm_view_slot slots[];
 };
 

@@ -313,6 +313,18 @@ struct msvm_stream {
 };
 
 /**
+ * struct msvm_burst - What a member moved to devices' memory without a pause.
+ * @last: When its last fault was over, ns; 0: it has had none.
+ * @bytes: What it moved since it last ran without faults for long.
+ * @pace: What the last move took, ns per KiB; 0: not known.
+ */
+struct msvm_burst {
+	u64 last;
+	u64 bytes;
+	u32 pace;
+};
+
+/**
  * struct msvm_view - All that a decision may depend on.
  * @now: Time in ns.
  * @start: First address of the range.
@@ -331,9 +343,11 @@ struct msvm_stream {
  * @limit_start: What may be moved along with it: its VMA as far as attributes are
  *	the same. Both 0: not known, nothing is moved along.
  * @limit_end: Its end.
+ * @extent: Bytes of the VMA as far as attributes are the same; 0: not known.
  * @present: Leaves of the block (&MSVM_TREE_BLOCK) of @start that are where the
  *	range would go, or faulted lately; bit 0 is the first %MSVM_TREE_LEAF.
  * @stream: Where this member went last, or NULL.
+ * @burst: What this member moved in lately, or NULL.
  * @attrs: What attributes say, or NULL.
  * @heat: Its history.
  * @slots: The members, %MSVM_POLICY_SLOTS at most.
@@ -360,8 +374,10 @@ struct msvm_view {
 	u32 entries;
 	u64 limit_start;
 	u64 limit_end;
+	u64 extent;
 	u32 present;
 	const struct msvm_stream *stream;
+	const struct msvm_burst *burst;
 	const struct msvm_attrs *attrs;
 	const struct msvm_heat *heat;
 	const struct msvm_view_slot *slots;
@@ -481,6 +497,11 @@ void msvm_decide(const struct msvm_policy_params *params,
 		 const struct msvm_view *view, struct msvm_decision *decision);
 void msvm_decision_stay(const struct msvm_view *view,
 			struct msvm_decision *decision);
+
+/* msvm_adaptive.c: changes of a member's burst; the caller sees to who may. */
+void msvm_burst_faulted(struct msvm_burst *burst, const struct msvm_view *view);
+void msvm_burst_moved(struct msvm_burst *burst, u64 now, u64 cost, u64 bytes,
+		      u64 along);
 
 /* msvm_thrash.c: changes of a range's history; the caller has its lock. */
 void msvm_heat_moved(const struct msvm_policy_params *params,

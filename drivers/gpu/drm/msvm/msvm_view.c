@@ -12,6 +12,7 @@
 #include <drm/drm_device.h>
 #include <drm/drm_file.h>
 
+#include "msvm_attr.h"
 #include "msvm_control.h"
 #include "msvm_engine.h"
 #include "msvm_internal.h"
@@ -270,6 +271,36 @@ static bool msvm_view_locate(struct msvm_fault *fault,
 	return true;
 }
 
+/*
+ * What adaptive placement asks for when the member's memory is full: how much was
+ * allocated at once, and what the member moved in lately. Context: sleeps; range
+ * mutex held; takes mmap_lock.
+ */
+static void msvm_view_press(struct msvm_fault *fault, struct msvm_known *known)
+{
+	struct drm_msvm_member *member = fault->member;
+	struct msvm_view *view = &known->view;
+	unsigned long start = 0, end = ULONG_MAX;
+	struct msvm_attrs attrs;
+
+	spin_lock(&member->msvm->prefetch.lock);
+	known->burst = (struct msvm_burst) {
+		.last = member->burst_last,
+		.bytes = member->burst_bytes,
+		.pace = member->burst_pace,
+	};
+	spin_unlock(&member->msvm->prefetch.lock);
+	view->burst = &known->burst;
+
+	if (view->kind != MSVM_KIND_ANON || !member->dev->memory ||
+	    fault->policy->params.placement != MSVM_PLACEMENT_ADAPTIVE ||
+	    known->slots[view->slot].free >= view->end - view->start ||
+	    !msvm_vma_limits(member->msvm->mm, view->start, &start, &end))
+		return;
+	msvm_attr_lookup(member->msvm, view->start, &start, &end, &attrs);
+	view->extent = end - start;
+}
+
 /* All but where the memory is. */
 static struct msvm_known *msvm_view_alloc(struct msvm_fault *fault,
 					  struct drm_msvm_range *range)
@@ -337,6 +368,7 @@ struct msvm_known *msvm_view_take(struct msvm_fault *fault,
 		return NULL;
 	if (msvm_view_locate(fault, range, known))
 		msvm_view_taken(fault, range, &known->view);
+	msvm_view_press(fault, known);
 	return known;
 }
 

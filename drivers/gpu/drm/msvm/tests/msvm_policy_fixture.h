@@ -30,6 +30,7 @@ struct fixture {
 	struct msvm_thrash thrash;
 	struct msvm_attrs attrs;
 	struct msvm_stream stream;
+	struct msvm_burst burst;
 	unsigned int distance[MSVM_POLICY_SLOTS][MSVM_POLICY_SLOTS + 1];
 };
 

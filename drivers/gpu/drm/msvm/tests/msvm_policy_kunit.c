@@ -31,6 +31,9 @@ enum {
 	HOT = BIT(15),		/* displaced just now */
 	NEW = BIT(16),		/* never displaced */
 	CALM = BIT(17),		/* few are evicted */
+	LARGE = BIT(18),	/* part of more than fits, ... */
+	BURST = BIT(19),	/* ... of which as much as fits was just moved in */
+	PAUSE = BIT(20),	/* ... before the device ran without faults for long */
 };
 
 struct row {
@@ -272,6 +275,18 @@ static const struct row rows[] = {
 	{ "adaptive, full, not lent", ADAPTIVE, .at = SYS, .set = FULL | LENT,
 	  STAYS(SYS, PRESSURE) },
 	{ "adaptive, full, new", ADAPTIVE, .at = SYS, .set = FULL | NEW, MOVES(0, FIRST_TOUCH) },
+	{ "adaptive, full, new, filled", ADAPTIVE, .at = SYS, .set = FULL | NEW | BURST,
+	  MOVES(0, FIRST_TOUCH) },
+	{ "adaptive, full, new, large", ADAPTIVE, .at = SYS, .set = FULL | NEW | LARGE,
+	  MOVES(0, FIRST_TOUCH) },
+	{ "adaptive, full, new, large, filled", ADAPTIVE, .at = SYS,
+	  .set = FULL | NEW | LARGE | BURST, MOVES(1, PRESSURE) },
+	{ "adaptive, full, new, large, filled, not lent", ADAPTIVE, .nowhere = true,
+	  .set = FULL | NEW | LARGE | BURST | LENT, STAYS(SYS, PRESSURE) },
+	{ "adaptive, full, new, large, filled, paused", ADAPTIVE, .at = SYS,
+	  .set = FULL | NEW | LARGE | BURST | PAUSE, MOVES(0, FIRST_TOUCH) },
+	{ "adaptive, new, large, filled, not full", ADAPTIVE, .at = SYS,
+	  .set = LARGE | BURST, MOVES(0, FIRST_TOUCH) },
 	{ "adaptive, full, hot", ADAPTIVE, .at = SYS, .set = FULL | LENT | HOT,
 	  STAYS(SYS, PRESSURE) },
 	{ "adaptive, full, hot, calm", ADAPTIVE, .at = SYS, .set = FULL | LENT | HOT | CALM,
@@ -362,6 +377,15 @@ static void row_apply(struct fixture *f, const struct row *row)
 		f->heat.last_party = 0xff;
 	if (row->set & CALM)
 		f->slots[0].evictions = 64 * MB;
+	if (row->set & LARGE)
+		f->view.extent = 17 * GB;
+	if (row->set & BURST) {
+		/* It takes about 1 s to fill the memory. */
+		f->burst.last = NOW - (row->set & PAUSE ? 200 * MS : 50 * US);
+		f->burst.bytes = 16 * GB;
+		f->burst.pace = 64;
+		f->view.burst = &f->burst;
+	}
 	if (row->set & LENT)
 		f->slots[1].free = 1 * GB;
 	if (row->set & OFF) {

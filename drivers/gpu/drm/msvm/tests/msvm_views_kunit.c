@@ -356,6 +356,66 @@ static void check_decision(struct kunit *test, const struct fixture *f,
 	}
 }
 
+static void random_burst(struct fixture *f, struct rnd_state *rnd)
+{
+	f->view.extent = dice(rnd, 2) ? (u64)dice(rnd, 64) * GB : 0;
+	f->burst = (struct msvm_burst) {
+		.last = dice(rnd, 2) ? f->view.now - dice(rnd, 100) * 10 * MS : 0,
+		.bytes = dice(rnd, 2) ? (u64)dice(rnd, 32) * GB : ~0ULL,
+		.pace = dice(rnd, 2) ? dice(rnd, 1000) : prandom_u32_state(rnd),
+	};
+	if (dice(rnd, 4))
+		f->view.burst = &f->burst;
+}
+
+/* What a member moved in counts, pauses pay for it, and what comes back adds to it. */
+static void views_burst(struct kunit *test)
+{
+	struct fixture *f = fixture_new(test);
+	struct msvm_burst *burst = &f->burst;
+
+	msvm_burst_faulted(burst, &f->view);
+	KUNIT_EXPECT_EQ(test, burst->last, NOW);
+	KUNIT_EXPECT_EQ(test, burst->bytes, 0ULL);
+	/* 2 MiB in 131 us: 16 GiB take about 1 s. */
+	msvm_burst_moved(burst, NOW, 64 * 2048, 2 * MB, 0);
+	KUNIT_EXPECT_EQ(test, burst->pace, 64U);
+	KUNIT_EXPECT_EQ(test, burst->bytes, 2 * MB);
+	msvm_burst_moved(burst, NOW, 64 * 2048, 2 * MB, 12 * GB);
+	KUNIT_EXPECT_EQ(test, burst->bytes, 12 * GB + 4 * MB);
+
+	/* Not long enough. */
+	f->view.burst = burst;
+	f->view.now = NOW + 60 * MS;
+	msvm_burst_faulted(burst, &f->view);
+	KUNIT_EXPECT_EQ(test, burst->bytes, 12 * GB + 4 * MB);
+	KUNIT_EXPECT_EQ(test, burst->last, NOW + 60 * MS);
+	/* As much as could be moved in 8 times as long. */
+	f->view.now += 70 * MS;
+	msvm_burst_faulted(burst, &f->view);
+	KUNIT_EXPECT_EQ(test, burst->bytes,
+			12 * GB + 4 * MB - (8 * (70 * MS / 64) << 10));
+	f->view.now += 500 * MS;
+	msvm_burst_faulted(burst, &f->view);
+	KUNIT_EXPECT_EQ(test, burst->bytes, 0ULL);
+
+	/* It was displaced: that counts only while there is no room. */
+	f->view.none = false;
+	f->view.system = true;
+	f->heat.last_move = f->view.now - 10 * MS;
+	f->heat.last_party = MSVM_AT_SYSTEM;
+	f->heat.cost = 64 * 2048;
+	msvm_burst_faulted(burst, &f->view);
+	KUNIT_EXPECT_EQ(test, burst->bytes, 0ULL);
+	f->slots[0].free = 0;
+	msvm_burst_faulted(burst, &f->view);
+	KUNIT_EXPECT_EQ(test, burst->bytes, 16 * MB);
+	/* Never more than there is. */
+	msvm_burst_moved(burst, f->view.now, 64 * 2048, 2 * MB, 16 * GB);
+	msvm_burst_faulted(burst, &f->view);
+	KUNIT_EXPECT_EQ(test, burst->bytes, 16 * GB);
+}
+
 static void views_random(struct kunit *test)
 {
 	struct fixture *f = fixture_new(test);
@@ -367,6 +427,7 @@ static void views_random(struct kunit *test)
 	prandom_seed_state(&rnd, 20261121);
 	for (round = 0; round < ROUNDS; round++) {
 		random_view(f, &rnd);
+		random_burst(f, &rnd);
 		*copy = *f;
 		memset(&once, 0, sizeof(once));
 		memset(&again, 0, sizeof(again));
@@ -383,6 +444,9 @@ static void views_random(struct kunit *test)
 
 		/* And what is done about it ends: nobody waits for ever. */
 		for (i = 0; i < 4; i++) {
+			msvm_burst_faulted(&f->burst, &f->view);
+			KUNIT_EXPECT_LE(test, f->burst.bytes,
+					f->slots[f->slots[f->view.slot].first].size);
 			msvm_heat_apply(&f->params, &f->heat, f->view.now,
 					f->slots[f->view.slot].first, &once);
 			if (once.action == MSVM_MOVE)
@@ -426,6 +490,7 @@ static struct kunit_case msvm_views_cases[] = {
 	KUNIT_CASE(views_map_for),
 	KUNIT_CASE(views_map_after_move),
 	KUNIT_CASE(views_interleave),
+	KUNIT_CASE(views_burst),
 	KUNIT_CASE(views_random),
 	KUNIT_CASE(views_progress),
 	{}
