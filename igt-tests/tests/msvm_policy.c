@@ -303,6 +303,49 @@ static void adaptive(struct vsvm_set *set)
 	end(set, p, len);
 }
 
+/*
+ * What is part of more than a GPU has fills its memory once, and the rest is used where
+ * it is; what would fit displaces what is there. A GPU that was kept waiting for long
+ * may displace as well, so not each round has to show it.
+ */
+static void adaptive_large(struct vsvm_set *set)
+{
+	size_t len = 24 * MIB;
+	char *p = begin("adaptive", len);
+	struct drm_vsvm_cmd cmd;
+	uint64_t evictions;
+	int round;
+
+	for (round = 0; round < 50; round++) {
+		evictions = vram_info(set, 0).evictions;
+		cmd = vsvm_fill(p, 1 + round, len);
+		vsvm_run(set, 0, &cmd, 1);
+		if (vram_info(set, 0).evictions == evictions)
+			break;
+		munmap(p, len);
+		p = anon_aligned(len, SZ_2M);
+	}
+	igt_assert_f(round < 50, "it displaces itself\n");
+	vram_expect(set, p, 8 * MIB, where_gpu(set, 0));
+	vram_expect(set, p + 8 * MIB, 16 * MIB, WHERE_SYSTEM);
+	munmap(p, len);
+
+	/* Two that fit, with nothing beside them. */
+	p = anon_aligned(len, SZ_2M);
+	munmap(p, 2 * MIB);
+	munmap(p + 10 * MIB, 2 * MIB);
+	munmap(p + 20 * MIB, 4 * MIB);
+	cmd = vsvm_fill(p + 2 * MIB, 0x51, 8 * MIB);
+	vsvm_run(set, 0, &cmd, 1);
+	vram_expect(set, p + 2 * MIB, 8 * MIB, where_gpu(set, 0));
+	cmd = vsvm_fill(p + 12 * MIB, 0x52, 8 * MIB);
+	vsvm_run(set, 0, &cmd, 1);
+	vram_expect(set, p + 2 * MIB, 8 * MIB, WHERE_SYSTEM);
+	vram_expect(set, p + 12 * MIB, 8 * MIB, where_gpu(set, 0));
+	munmap(p + 2 * MIB, 8 * MIB);
+	end(set, p + 12 * MIB, 8 * MIB);
+}
+
 /* A device's memory is out of bounds for the others, or is not. */
 static void peer_access(struct vsvm_set *set)
 {
@@ -469,6 +512,8 @@ igt_main
 	each_made("access-count-forgotten", "but not at who came before", MSVM_ONLY,
 		  PEERS, access_count_forgotten);
 	each_made("adaptive", "the default", MSVM_ONLY, VRAM, adaptive);
+	each_made("adaptive-large", "likewise, with more than fits", MSVM_ONLY, VRAM,
+		  adaptive_large);
 	each_made("adaptive-peers", "likewise, with peers", MSVM_ONLY, PEERS,
 		  adaptive);
 	each_made("peer-access", "others' memory", MSVM_ONLY, PEERS, peer_access);
