@@ -304,8 +304,8 @@ void msvm_block_ready(struct msvm_block *block)
  * Take the pages of a block away from all devices and leave them where they are: by the
  * first half of what a migration does, and the second for pages that found no place to
  * go. The pages know who has them, at whatever address and in whatever process, and
- * invalidations do the rest. Pages that are busy stay mapped. Context: as eviction; the
- * caller has a reference to the pagemap.
+ * invalidations do the rest. Pages that are busy stay mapped. Context: as eviction, and
+ * mmap_lock not held; the caller has a reference to the pagemap.
  */
 void msvm_block_unmap(struct msvm_block *block)
 {
@@ -316,12 +316,18 @@ void msvm_block_unmap(struct msvm_block *block)
 	if (!mmget_not_zero(block->mm))
 		return;
 	pfns = msvm_alloc(kvcalloc(npages, 2 * sizeof(*pfns), GFP_KERNEL));
-	if (pfns) {
+	/*
+	 * Nor unmap the memory: Linux 7.3 keeps no reference to its anon_vma here. This
+	 * need not be done, so whoever has the lock is not waited for. mmap_lock.h cannot
+	 * try it for writing; no VMA is changed, so there is nothing else to begin.
+	 */
+	if (pfns && down_write_trylock(&block->mm->mmap_lock)) {
 		migrate_device_range(pfns, pagemap->first_pfn +
 				     PHYS_PFN(block->offset), npages);
 		migrate_device_finalize(pfns, pfns + npages, npages);
-		kvfree(pfns);
+		up_write(&block->mm->mmap_lock);
 	}
+	kvfree(pfns);
 	mmput_async(block->mm);
 }
 
