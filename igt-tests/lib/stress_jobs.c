@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "hang.h"
 #include "igt_compat.h"
 #include "stress.h"
 #include "vram.h"
@@ -429,6 +430,8 @@ int stress_job_sync(struct stress *s, int gpu, struct drm_vsvm_cmd cmd)
 	stress_check(s, !ret, "exec: %s\n", strerror(-ret));
 	w.job_id = exec.job_id;
 	ret = vsvm_ioctl(s->set.fd[gpu], DRM_IOCTL_VSVM_WAIT, &w);
+	if (ret == -ETIME)
+		hang_report();
 	stress_check(s, !ret, "waiting for GPU %d, command %u: %s\n", gpu,
 		     cmd.op, strerror(-ret));
 	return w.status;
@@ -498,6 +501,8 @@ void stress_job_wait(struct stress *s, struct stress_job *job)
 	release_gpu(s, job->gpu);
 	stress_note(s, "wait for the job of step %u", job->step);
 	i = vsvm_ioctl(s->set.fd[job->gpu], DRM_IOCTL_VSVM_WAIT, &w);
+	if (i == -ETIME)
+		hang_report();
 	stress_check(s, !i, "waiting for the job of step %u on GPU %d: %s\n",
 		     job->step, job->gpu, strerror(-i));
 	job_compare(s, job, &w);

@@ -16,12 +16,17 @@
 
 #include <linux/userfaultfd.h>
 
+#include "failnth.h"
+#include "hang.h"
 #include "igt_compat.h"
 #include "uffd.h"
 #include "vsvm.h"
 
+/* A fault that never comes, as the allocation for it failed, is not to take long. */
 int poll_limit(void)
 {
+	if (failnth_active())
+		return vsvm_scale(10000, 40000);
 	return vsvm_scale(30000, 120000);
 }
 
@@ -58,8 +63,11 @@ void uffd_wait_fault(int uffd)
 {
 	struct pollfd fd = { .fd = uffd, .events = POLLIN };
 	struct uffd_msg msg;
+	int n = poll(&fd, 1, poll_limit());
 
-	igt_assert_f(poll(&fd, 1, poll_limit()) == 1, "nobody faults\n");
+	if (!n)
+		hang_report();
+	igt_assert_f(n == 1, "nobody faults\n");
 	igt_assert(read(uffd, &msg, sizeof(msg)) == sizeof(msg));
 	igt_assert_eq(msg.event, UFFD_EVENT_PAGEFAULT);
 }
@@ -93,8 +101,10 @@ int wait_child(pid_t pid)
 	igt_assert(fd.fd >= 0);
 	ended = poll(&fd, 1, poll_limit());
 	close(fd.fd);
-	if (ended != 1)
+	if (ended != 1) {
+		hang_report();
 		kill(pid, SIGKILL);
+	}
 	igt_assert_f(ended == 1, "process %d hangs\n", pid);
 	igt_assert(waitpid(pid, &status, 0) == pid);
 	return status;
@@ -105,10 +115,13 @@ void join_thread(pthread_t thread)
 {
 	struct timespec end;
 	void *ret = NULL;
+	int err;
 
 	clock_gettime(CLOCK_REALTIME, &end);
 	end.tv_sec += poll_limit() / 1000;
-	igt_assert_f(!pthread_timedjoin_np(thread, &ret, &end),
-		     "the thread hangs\n");
+	err = pthread_timedjoin_np(thread, &ret, &end);
+	if (err)
+		hang_report();
+	igt_assert_f(!err, "the thread hangs\n");
 	igt_assert(!ret);
 }

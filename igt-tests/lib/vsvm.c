@@ -16,6 +16,7 @@
 #include <xf86drm.h>
 
 #include "failnth.h"
+#include "hang.h"
 #include "igt_compat.h"
 #include "vsvm.h"
 
@@ -193,8 +194,11 @@ struct drm_vsvm_wait vsvm_wait(int fd, uint32_t vm, uint64_t job)
 	struct drm_vsvm_wait args = {
 		.vm_id = vm, .job_id = job, .timeout_ns = vsvm_deadline(30),
 	};
+	int ret = vsvm_ioctl(fd, DRM_IOCTL_VSVM_WAIT, &args);
 
-	igt_assert_eq(vsvm_ioctl(fd, DRM_IOCTL_VSVM_WAIT, &args), 0);
+	if (ret == -ETIME)
+		hang_report();
+	igt_assert_eq(ret, 0);
 	return args;
 }
 
