@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../lib/attr.h"
 #include "../lib/each.h"
 #include "../lib/gpus.h"
 #include "../lib/mm.h"
@@ -30,14 +31,20 @@ static int try_keep(struct vsvm_set *set, int gpu, const void *p, size_t len,
 	return vsvm_ioctl(set->fd[gpu], DRM_IOCTL_VSVM_KEEP, &args);
 }
 
+/* Memory is kept mapped as attributes say that GPUs access it. */
+static bool by_attr;
+
 /* Keep memory mapped for all GPUs. */
 static void keep(struct vsvm_set *set, const void *p, size_t len)
 {
 	int gpu;
 
 	for (gpu = 0; gpu < set->n; gpu++)
-		igt_assert_eq(try_keep(set, gpu, p, len, DRM_VSVM_ACCESS_WRITE,
-				       0), 0);
+		if (by_attr)
+			attr_set(set, p, len, attr_accessed_by(set, gpu, true));
+		else
+			igt_assert_eq(try_keep(set, gpu, p, len,
+					       DRM_VSVM_ACCESS_WRITE, 0), 0);
 }
 
 /* Each byte, as each GPU sees it: it adds them up into @sum. */
@@ -256,6 +263,21 @@ static struct {
 	volatile uint64_t rounds;
 } churn;
 
+/* Have a thread take memory away; it has begun when the function returns. */
+static pthread_t churn_start(char *p, void *(*fn)(void *unused))
+{
+	int64_t deadline = vsvm_deadline(30);
+	pthread_t thread;
+
+	churn.p = p;
+	churn.stop = 0;
+	churn.rounds = 0;
+	igt_assert(!pthread_create(&thread, NULL, fn, NULL));
+	while (!churn.rounds)
+		igt_assert(vsvm_now() < deadline);
+	return thread;
+}
+
 static void *churn_thread(void *unused)
 {
 	int64_t next = vsvm_now();
@@ -285,10 +307,7 @@ static void under_churn(struct vsvm_set *set)
 	memset(p, 1, 2 * LEN);
 	keep(set, p, 2 * LEN);
 	keep(set, counter, SZ_4K);
-	churn.p = p;
-	churn.stop = 0;
-	churn.rounds = 0;
-	igt_assert(!pthread_create(&thread, NULL, churn_thread, NULL));
+	thread = churn_start(p, churn_thread);
 	cmds[0] = vsvm_copy(p + LEN + SZ_64K, p, SZ_64K);
 	cmds[1] = vsvm_add(counter, 8, 1, NULL);
 	for (i = 0; i < rounds; i++)
@@ -296,7 +315,6 @@ static void under_churn(struct vsvm_set *set)
 			vsvm_run(set, gpu, cmds, 2);
 	churn.stop = 1;
 	join_thread(thread);
-	igt_assert(churn.rounds > 0);
 	igt_assert_eq_u64(*counter, rounds * set->n);
 	munmap(p, 3 * LEN);
 	munmap(counter, SZ_4K);
@@ -333,10 +351,7 @@ static void without_pause(struct vsvm_set *set, void *(*fn)(void *unused))
 
 	keep(set, p, LEN);
 	keep(set, counter, SZ_4K);
-	churn.p = p;
-	churn.stop = 0;
-	churn.rounds = 0;
-	igt_assert(!pthread_create(&thread, NULL, fn, NULL));
+	thread = churn_start(p, fn);
 	cmds[0] = vsvm_copy(counter + 8, p + SZ_64K, 64);
 	cmds[1] = vsvm_add(counter, 8, 1, NULL);
 	for (i = 0; i < rounds; i++)
@@ -344,7 +359,6 @@ static void without_pause(struct vsvm_set *set, void *(*fn)(void *unused))
 			vsvm_run(set, gpu, cmds, 2);
 	churn.stop = 1;
 	join_thread(thread);
-	igt_assert(churn.rounds > 0);
 	igt_assert_eq_u64(*counter, rounds * set->n);
 	munmap(p, LEN);
 	munmap(counter, SZ_4K);
@@ -462,6 +476,45 @@ static void bad_input(struct vsvm_set *set)
 	munmap(p, 2 * SZ_64K);
 }
 
+/* As long as it is said, and where it is. */
+static void attributes(struct vsvm_set *set)
+{
+	char *p = anon_aligned(2 * LEN, SZ_2M), *hole = p + LEN / 2;
+	uint64_t *sum = page();
+	int gpu;
+
+	keep(set, sum, SZ_4K);
+	memset(p, 1, LEN);
+	/* What was not touched yet comes into being, and what can't be does not hurt. */
+	igt_assert(!mprotect(p + 2 * LEN - SZ_64K, SZ_64K, PROT_NONE));
+	keep(set, p, 2 * LEN);
+	expect_sum(set, p, LEN, sum, 1);
+	expect_sum(set, p + LEN, LEN - SZ_64K, sum, 0);
+
+	/* The rest of what is gone in part stays; new memory is another. */
+	igt_assert(!munmap(hole, SZ_64K));
+	expect_sum(set, p, LEN / 2, sum, 1);
+	expect_sum(set, hole + SZ_64K, LEN / 2 - SZ_64K, sum, 1);
+	igt_assert(mmap(hole, SZ_64K, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == hole);
+	memset(hole, 1, SZ_64K);
+	for (gpu = 0; gpu < set->n; gpu++)
+		vsvm_expect_fault(set, gpu, vsvm_store(hole, 8, 1), -EFAULT,
+				  hole, DRM_VSVM_ACCESS_WRITE);
+	keep(set, hole, SZ_64K);
+	expect_sum(set, p, LEN, sum, 1);
+
+	/* For one no longer: it has what it has until that is taken away. */
+	attr_set(set, p, 2 * LEN, attr_accessed_by(set, 0, false));
+	igt_assert(!madvise(p, LEN, MADV_DONTNEED));
+	vsvm_expect_fault(set, 0, vsvm_store(p, 8, 1), -EFAULT, p,
+			  DRM_VSVM_ACCESS_WRITE);
+	attr_set(set, p, 2 * LEN, attr_accessed_by(set, 0, true));
+	expect_sum(set, p, LEN, sum, 0);
+	munmap(p, 2 * LEN);
+	munmap(sum, SZ_4K);
+}
+
 igt_main
 {
 	each_made("basic", "mapped if it is kept", MSVM_ONLY, NO_FAULTS, basic);
@@ -494,4 +547,19 @@ igt_main
 		  intervals);
 	each_made("bad-input", "what the ioctl refuses", MSVM_ONLY, NO_FAULTS,
 		  bad_input);
+
+	igt_fixture
+		by_attr = true;
+	each_made("attributes", "attributes say what is kept", MSVM_ONLY,
+		  NO_FAULTS, attributes);
+	each_made("attributes-vram", "likewise, in memory of its own",
+		  MSVM_ONLY, NO_FAULTS ATTR("vram_mib=16"), basic);
+	each_made("attributes-changes", "likewise, the process changes it",
+		  MSVM_ONLY, NO_FAULTS ATTR("dma=iommu"), invalidations);
+	each_made("attributes-unmapped", "likewise, memory is gone", MSVM_ONLY,
+		  NO_FAULTS, unmapped);
+	each_made("attributes-churn", "likewise, it is taken away all the time",
+		  MSVM_ONLY, NO_FAULTS, under_churn);
+	each_made("attributes-taken", "likewise, without a pause", MSVM_ONLY,
+		  NO_FAULTS, taken);
 }

@@ -224,6 +224,14 @@ struct drm_msvm_ops {
 #define DRM_MSVM_DEVICE_NO_SYSTEM_ATOMICS	BIT(3)
 
 /**
+ * DRM_MSVM_DEVICE_NO_FAULTS - The device takes no page faults.
+ *
+ * What attributes say it accesses is kept mapped for it, as by drm_msvm_keep(), which
+ * takes &drm_msvm_ops.quiesce and &drm_msvm_ops.resume.
+ */
+#define DRM_MSVM_DEVICE_NO_FAULTS	BIT(4)
+
+/**
  * struct drm_msvm_device - A registered GPU, embedded in the driver's device.
  *
  * Filled in by drm_msvm_device_register(); drivers read and write nothing in it.

@@ -18,7 +18,8 @@
  *	%DRM_MSVM_PREFERRED_NONE, %DRM_MSVM_PREFERRED_SYSTEM, or
  *	%DRM_MSVM_PREFERRED_DEVICE and &drm_msvm_attr.device.
  * @DRM_MSVM_ATTR_ACCESSED_BY: &drm_msvm_attr.member is to have it mapped wherever
- *	it is (1), or no longer (0).
+ *	it is (1), or no longer (0); one whose device takes no page faults has it kept
+ *	mapped, see drm_msvm_keep().
  * @DRM_MSVM_ATTR_NO_ACCESS: &drm_msvm_attr.member may not access it (1), or may
  *	again (0).
  * @DRM_MSVM_ATTR_READ_MOSTLY: It is mostly read (1), or not (0).

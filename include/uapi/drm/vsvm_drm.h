@@ -537,7 +537,9 @@ struct drm_vsvm_attr {
  * Counts for all VMs of the process, of all GPUs, until it is set otherwise or the
  * memory is unmapped. When the call returns, what a VM may not access it can't any
  * more. Memory is moved by later faults only. What there is of memory for ACCESSED_BY
- * is mapped by the call; a signal ends that early, and is no error.
+ * is mapped by the call; a signal ends that early, and is no error. For a GPU without
+ * page faults it is kept mapped, as by DRM_IOCTL_VSVM_KEEP, as long as it is set: jobs
+ * that are executed after the call find all that can be accessed.
  *
  * EINVAL: bad interval, flags, pad, type, value, unused field not zero, number of
  * attributes, one of them twice, more than 8 VMs; a VM both in ACCESSED_BY and in

@@ -14,6 +14,7 @@
 
 #include "msvm_attr.h"
 #include "msvm_internal.h"
+#include "msvm_keep.h"
 #include "msvm_memory.h"
 
 static_assert(MSVM_ATTR_NONE == DRM_MSVM_PREFERRED_NONE);
@@ -317,18 +318,40 @@ out_mmap:
 	return err;
 }
 
+/* Is a member to have the memory from now on? */
+static bool msvm_attr_accesses(const struct drm_msvm_attr *attr)
+{
+	return attr->type == DRM_MSVM_ATTR_ACCESSED_BY && attr->value;
+}
+
+/* Whoever takes no page faults will have it kept mapped. Return: 0 or -ENOMEM. */
+static int msvm_attr_keep_prepare(const struct msvm_attr_change *change)
+{
+	unsigned int i;
+	int err = 0;
+
+	for (i = 0; i < change->n && !err; i++)
+		if (msvm_attr_accesses(&change->attrs[i]))
+			err = msvm_keep_prepare(change->attrs[i].member);
+	return err;
+}
+
 /*
- * Who may access memory again and takes no page faults did not get it mapped so far,
- * though it is to be kept mapped.
+ * Who takes no page faults and is to have memory, or may access again what is kept mapped
+ * for it, did not get it mapped so far. Its work waits until it is.
  */
 static void msvm_attr_keep(const struct msvm_attr_change *change)
 {
 	unsigned int i;
 
-	for (i = 0; i < change->n; i++)
-		if (change->attrs[i].type == DRM_MSVM_ATTR_NO_ACCESS &&
-		    !change->attrs[i].value)
-			msvm_keep_recheck(change->attrs[i].member);
+	for (i = 0; i < change->n; i++) {
+		const struct drm_msvm_attr *attr = &change->attrs[i];
+
+		if ((msvm_attr_accesses(attr) &&
+		     msvm_keep_by_attr(attr->member)) ||
+		    (attr->type == DRM_MSVM_ATTR_NO_ACCESS && !attr->value))
+			msvm_keep_recheck(attr->member);
+	}
 }
 
 static int msvm_attr_set(struct drm_msvm *msvm, unsigned long start,
@@ -339,10 +362,12 @@ static int msvm_attr_set(struct drm_msvm *msvm, unsigned long start,
 	LIST_HEAD(nodes);
 	int err;
 
-	if (IS_ERR(store)) {
-		change->why = "no memory to remember it";
+	change->why = "no memory to remember it";
+	if (IS_ERR(store))
 		return PTR_ERR(store);
-	}
+	err = msvm_attr_keep_prepare(change);
+	if (err)
+		return err;
 	for (;;) {
 		err = msvm_attr_make(store, start, end, change, &nodes, have,
 				     &need);
@@ -382,8 +407,11 @@ static int msvm_attr_set(struct drm_msvm *msvm, unsigned long start,
  *
  * When it returns, a member that may not access the memory can't any more. No memory
  * is moved: the next faults see to that. Nor is any mapped: for
- * %DRM_MSVM_ATTR_ACCESSED_BY, drm_msvm_map_accessed() is to be called then. History
- * that faults are decided by is forgotten.
+ * %DRM_MSVM_ATTR_ACCESSED_BY, drm_msvm_map_accessed() is to be called then. If the
+ * member's device takes no page faults (%DRM_MSVM_DEVICE_NO_FAULTS) it is kept mapped,
+ * as by drm_msvm_keep(), as long as the attribute is set: its work that is queued after
+ * the call starts when there was a try to map all of it. History that faults are
+ * decided by is forgotten.
  *
  * Context: Sleeps, but not for the process, other than drm_msvm_handle_fault(), so the
  * caller may hold what keeps the device and the members. Takes mmap_lock and locks of

@@ -59,6 +59,8 @@ struct msvm_attr_effect {
 bool msvm_attr_lookup(struct drm_msvm *msvm, unsigned long addr,
 		      unsigned long *start, unsigned long *end,
 		      struct msvm_attrs *attrs);
+bool msvm_attr_next(struct drm_msvm *msvm, unsigned long *start,
+		    unsigned long *end, struct msvm_attrs *attrs);
 struct msvm_attr_store *msvm_attr_store_get(struct drm_msvm *msvm);
 int msvm_attr_nodes_alloc(struct drm_msvm *msvm, struct list_head *nodes,
 			  unsigned long n, gfp_t gfp);

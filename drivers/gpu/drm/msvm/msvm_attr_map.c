@@ -16,6 +16,7 @@
 #include "msvm_attr.h"
 #include "msvm_control.h"
 #include "msvm_internal.h"
+#include "msvm_keep.h"
 
 /* Pages that drm_msvm_residency() is asked about at a time: a block of 2 MiB. */
 #define MSVM_ATTR_PAGES		(SZ_2M / PAGE_SIZE)
@@ -139,7 +140,8 @@ static void msvm_attr_map_block(struct msvm_fault *fault, unsigned long start,
  * For drm_msvm_set_attr() with %DRM_MSVM_ATTR_ACCESSED_BY, which maps nothing itself:
  * what of the interval has that attribute for @member is mapped for it, where it is, if
  * all of a range is there, the member reaches it, and nobody else is busy with it.
- * Nothing is faulted in or moved. A hint: the member may fault as before.
+ * Nothing is faulted in or moved. A hint: the member may fault as before. For one
+ * whose device takes no page faults there is nothing to do.
  *
  * So that whoever waits for the driver's locks, or for a signal to be noticed, need not
  * wait for long, it does a limited part of a large interval, and is to be called again
@@ -163,6 +165,9 @@ u64 drm_msvm_map_accessed(struct drm_msvm_member *member, u64 start, u64 end)
 	u32 *where;
 
 	might_sleep();
+	/* What is kept mapped is mapped by who keeps it. */
+	if (msvm_keep_by_attr(member))
+		return end;
 	/* Pairs with WRITE_ONCE() in msvm_zap_wait(). */
 	if (from >= to || !PAGE_ALIGNED(from) || READ_ONCE(member->wedged))
 		return end;

@@ -25,23 +25,14 @@ struct msvm_attr_line {
 static struct msvm_attr_line *msvm_attr_line_find(struct drm_msvm *msvm,
 						  loff_t *pos)
 {
-	/* Pairs with smp_store_release() when it is made. */
-	struct msvm_attr_store *store = smp_load_acquire(&msvm->attr_store);
 	struct msvm_attr_line *line;
-	bool found;
 
-	if (!store)
-		return NULL;
 	line = kmalloc_obj(*line);
 	if (!line)
 		return ERR_PTR(-ENOMEM);
 
 	line->start = (unsigned long)(*pos - 1) << PAGE_SHIFT;
-	read_lock(&store->lock);
-	found = msvm_attr_tree_next(&store->tree, &line->start, &line->end,
-				    &line->attrs);
-	read_unlock(&store->lock);
-	if (found) {
+	if (msvm_attr_next(msvm, &line->start, &line->end, &line->attrs)) {
 		*pos = (line->start >> PAGE_SHIFT) + 1;
 		return line;
 	}

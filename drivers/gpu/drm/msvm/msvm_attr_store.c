@@ -278,6 +278,27 @@ bool msvm_attr_lookup(struct drm_msvm *msvm, unsigned long addr,
 	return said;
 }
 
+/*
+ * The first interval about which attributes say something that ends behind *@start. Any
+ * context that is not atomic, takes no sleeping lock. Return: whether there is one;
+ * *@start, *@end and @attrs are then its.
+ */
+bool msvm_attr_next(struct drm_msvm *msvm, unsigned long *start,
+		    unsigned long *end, struct msvm_attrs *attrs)
+{
+	/* Pairs with smp_store_release() when it is made. */
+	struct msvm_attr_store *store = smp_load_acquire(&msvm->attr_store);
+	bool found;
+
+	if (!store)
+		return false;
+	read_lock(&store->lock);
+	found = msvm_attr_tree_next(&store->tree, start, end, attrs);
+	read_unlock(&store->lock);
+
+	return found;
+}
+
 /* Change all there is. What becomes superfluous becomes spare, or is given back. */
 static void msvm_attr_change_all(struct msvm_attr_store *store,
 				 msvm_attr_change_fn change, void *data)

@@ -247,8 +247,14 @@ int drm_msvm_device_register(struct drm_msvm_device *dev,
 	}
 	if (flags & ~(DRM_MSVM_DEVICE_NO_DMA | DRM_MSVM_DEVICE_PEERS |
 		      DRM_MSVM_DEVICE_EXPLICIT |
-		      DRM_MSVM_DEVICE_NO_SYSTEM_ATOMICS)) {
+		      DRM_MSVM_DEVICE_NO_SYSTEM_ATOMICS |
+		      DRM_MSVM_DEVICE_NO_FAULTS)) {
 		drm_err(drm, "msvm: unknown flags %#x\n", flags);
+		return -EINVAL;
+	}
+	if (flags & DRM_MSVM_DEVICE_NO_FAULTS &&
+	    (!ops->quiesce || !ops->resume)) {
+		drm_err(drm, "msvm: without page faults quiesce and resume are required\n");
 		return -EINVAL;
 	}
 	if (!(flags & DRM_MSVM_DEVICE_NO_DMA)) {

@@ -529,6 +529,7 @@ void msvm_range_drop_all(struct drm_msvm_range *range);
 
 /* msvm_keep.c */
 void msvm_keep_destroy(struct drm_msvm *msvm);
+int msvm_keep_prepare(struct drm_msvm_member *member);
 void msvm_keep_invalidate(struct drm_msvm_member *member, unsigned long start,
 			  unsigned long end);
 void msvm_keep_quiesce(struct drm_msvm_member *member);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
  * Memory that is kept mapped, for devices that take no page faults: a driver names
- * intervals; an invalidation of one stops the device's queues of that member before
+ * intervals, or an attribute does; an invalidation of one stops the device's queues of that member before
  * anything is taken away, and a worker maps what there is again and lets them go on.
  *
  * Stopping means to preempt. A job that is waited for may itself wait for what
@@ -112,7 +112,17 @@ static struct msvm_keep *msvm_keep_get(struct drm_msvm_member *member)
 	return keep;
 }
 
-/* Does anything kept overlap an interval? Any context. */
+/*
+ * A member is to have memory by an attribute. Context: sleeps. Return: 0, also if that
+ * keeps nothing mapped; -ENOMEM.
+ */
+int msvm_keep_prepare(struct drm_msvm_member *member)
+{
+	return !msvm_keep_by_attr(member) || msvm_keep_get(member) ? 0 :
+								     -ENOMEM;
+}
+
+/* Does anything named overlap an interval? Any context. */
 static bool msvm_keep_overlaps(struct msvm_keep *keep, unsigned long start,
 			       unsigned long end)
 {
@@ -129,7 +139,8 @@ void msvm_keep_invalidate(struct drm_msvm_member *member, unsigned long start,
 	/* Pairs with smp_store_release() when the first interval is kept. */
 	struct msvm_keep *keep = smp_load_acquire(&member->keep);
 
-	if (keep && msvm_keep_overlaps(keep, start, end))
+	if (keep && (msvm_keep_overlaps(keep, start, end) ||
+		     msvm_keep_attr_overlaps(member, start, end)))
 		msvm_keep_quiesce(member);
 }
 
@@ -185,11 +196,8 @@ void msvm_keep_recheck(struct drm_msvm_member *member)
 	mutex_unlock(&keep->lock);
 }
 
-/*
- * Do something for all intervals that are kept. Return: 0, or the error of the one
- * that ended it.
- */
-static int msvm_keep_each(struct msvm_keep *keep, msvm_keep_fn fn)
+/* Do something for all intervals that were named. Return: as msvm_keep_each(). */
+static int msvm_keep_each_interval(struct msvm_keep *keep, msvm_keep_fn fn)
 {
 	MA_STATE(mas, &keep->intervals, 0, 0);
 	unsigned long start, end;
@@ -210,6 +218,16 @@ static int msvm_keep_each(struct msvm_keep *keep, msvm_keep_fn fn)
 		if (err)
 			return err;
 	}
+}
+
+/*
+ * Do something for all intervals that are kept. Return: 0, or the error of the one
+ * that ended it.
+ */
+static int msvm_keep_each(struct msvm_keep *keep, msvm_keep_fn fn)
+{
+	return msvm_keep_each_interval(keep, fn) ?:
+	       msvm_keep_attr_each(keep->member, fn);
 }
 
 /* The next userptr of a pass over all, which does not go for now, or NULL. */

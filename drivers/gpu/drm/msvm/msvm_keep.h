@@ -26,6 +26,12 @@ struct msvm_keep_part {
 typedef int (*msvm_keep_fn)(struct drm_msvm_member *member, unsigned long start,
 			    unsigned long end, enum drm_msvm_access access);
 
+/* msvm_keep_attr.c */
+bool msvm_keep_by_attr(struct drm_msvm_member *member);
+bool msvm_keep_attr_overlaps(struct drm_msvm_member *member,
+			     unsigned long start, unsigned long end);
+int msvm_keep_attr_each(struct drm_msvm_member *member, msvm_keep_fn fn);
+
 /* msvm_keep_map.c */
 bool msvm_keep_find_part(struct mm_struct *mm, unsigned long start,
 			 unsigned long end, enum drm_msvm_access access,

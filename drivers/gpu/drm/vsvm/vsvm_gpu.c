@@ -107,6 +107,8 @@ static int vsvm_gpu_register(struct vsvm_gpu *gpu)
 		flags |= DRM_MSVM_DEVICE_EXPLICIT;
 	if (!gpu->config.system_atomics)
 		flags |= DRM_MSVM_DEVICE_NO_SYSTEM_ATOMICS;
+	if (!gpu->config.page_faults)
+		flags |= DRM_MSVM_DEVICE_NO_FAULTS;
 	err = drm_msvm_device_register(&gpu->msvm, &gpu->drm, &vsvm_member_ops,
 				       flags);
 	if (err || !gpu->vram.size)
