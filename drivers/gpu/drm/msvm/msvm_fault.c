@@ -227,7 +227,7 @@ static int msvm_fault_serve(struct msvm_fault *fault,
 
 	/* Mapped, so not writable and must become so. */
 	if (test_bit(member->slot, range->mapped)) {
-		msvm_ranges_drop_slot(&range, 1, member->slot);
+		msvm_range_drop_own(range, member->slot);
 		msvm_stat_inc(member->msvm, MSVM_STAT_UPGRADES);
 	}
 

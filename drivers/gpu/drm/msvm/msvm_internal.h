@@ -525,14 +525,15 @@ void msvm_ranges_drop_slots(struct drm_msvm_range **ranges, unsigned int nr,
 			    u64 slots);
 void msvm_ranges_drop_slot(struct drm_msvm_range **ranges, unsigned int nr,
 			   unsigned int slot);
+void msvm_range_drop_own(struct drm_msvm_range *range, unsigned int slot);
 void msvm_range_drop_all(struct drm_msvm_range *range);
 
 /* msvm_keep.c */
 void msvm_keep_destroy(struct drm_msvm *msvm);
 int msvm_keep_prepare(struct drm_msvm_member *member);
 void msvm_keep_invalidate(struct drm_msvm_member *member, unsigned long start,
-			  unsigned long end);
-void msvm_keep_quiesce(struct drm_msvm_member *member);
+			  unsigned long end, bool own);
+void msvm_keep_quiesce(struct drm_msvm_member *member, bool own);
 void msvm_keep_recheck(struct drm_msvm_member *member);
 int msvm_keep_add(struct drm_msvm_member *member,
 		  struct drm_msvm_userptr_binding *binding);

@@ -21,10 +21,12 @@
  * struct msvm_flush - Shoot-downs started and not yet awaited.
  * @ticket: Newest ticket of each slot in @slots.
  * @slots: Slots that were zapped.
+ * @own: By a fault of the only slot, which maps it again.
  */
 struct msvm_flush {
 	u64 ticket[DRM_MSVM_MAX_MEMBERS];
 	DECLARE_BITMAP(slots, DRM_MSVM_MAX_MEMBERS);
+	bool own;
 };
 
 /* Start the shoot-down of a range for one slot. */
@@ -50,7 +52,8 @@ static void msvm_range_zap(struct drm_msvm_range *range, unsigned int slot,
 	else
 		msvm_keep_invalidate(member,
 				     drm_gpusvm_range_start(&range->base),
-				     drm_gpusvm_range_end(&range->base));
+				     drm_gpusvm_range_end(&range->base),
+				     flush->own);
 	clear_bit(slot, range->bound);
 	if (msvm_mutated(MSVM_MUTATE_SKIP_ZAP) ||
 	    (msvm_mutated(MSVM_MUTATE_FORGET_SLOT) && slot &&
@@ -132,17 +135,11 @@ static void msvm_range_release(struct drm_msvm_range *range)
 		range->runs_valid = false;
 }
 
-/*
- * Take ranges of one shard away from some slots while the others keep them. What the
- * devices wrote stays remembered in &drm_msvm_range.written. However many they are,
- * shoot-downs are started on all devices, then awaited. Context: sleeps; takes the
- * notifier lock for writing.
- */
-void msvm_ranges_drop_slots(struct drm_msvm_range **ranges, unsigned int nr,
-			    u64 slots)
+static void msvm_drop_slots(struct drm_msvm_range **ranges, unsigned int nr,
+			    u64 slots, bool own)
 {
 	struct drm_gpusvm *gpusvm = ranges[0]->base.gpusvm;
-	struct msvm_flush flush = {};
+	struct msvm_flush flush = { .own = own };
 	unsigned int i, slot;
 
 	down_write(&gpusvm->notifier_lock);
@@ -156,6 +153,24 @@ void msvm_ranges_drop_slots(struct drm_msvm_range **ranges, unsigned int nr,
 			if (slots & BIT_ULL(slot))
 				msvm_range_unmap_slot(ranges[i], slot);
 	up_write(&gpusvm->notifier_lock);
+}
+
+/*
+ * Take ranges of one shard away from some slots while the others keep them. What the
+ * devices wrote stays remembered in &drm_msvm_range.written. However many they are,
+ * shoot-downs are started on all devices, then awaited. Context: sleeps; takes the
+ * notifier lock for writing.
+ */
+void msvm_ranges_drop_slots(struct drm_msvm_range **ranges, unsigned int nr,
+			    u64 slots)
+{
+	msvm_drop_slots(ranges, nr, slots, false);
+}
+
+/* Likewise one range, from a slot whose own fault is to map it in another way. */
+void msvm_range_drop_own(struct drm_msvm_range *range, unsigned int slot)
+{
+	msvm_drop_slots(&range, 1, BIT_ULL(slot), true);
 }
 
 /* Likewise, from one slot. */

@@ -131,24 +131,42 @@ static bool msvm_keep_overlaps(struct msvm_keep *keep, unsigned long start,
 
 /*
  * A bound range of a member is about to be taken away: stop its queues if they rely
- * on it. Context: notifier lock held for writing, before the zap.
+ * on it. @own: see msvm_keep_quiesce(). Context: notifier lock held for writing, before
+ * the zap.
  */
 void msvm_keep_invalidate(struct drm_msvm_member *member, unsigned long start,
-			  unsigned long end)
+			  unsigned long end, bool own)
 {
 	/* Pairs with smp_store_release() when the first interval is kept. */
 	struct msvm_keep *keep = smp_load_acquire(&member->keep);
 
 	if (keep && (msvm_keep_overlaps(keep, start, end) ||
 		     msvm_keep_attr_overlaps(member, start, end)))
-		msvm_keep_quiesce(member);
+		msvm_keep_quiesce(member, own);
+}
+
+/* The process took something away: how long to wait this time? Lock of @keep held. */
+static void msvm_keep_pace(struct msvm_keep *keep)
+{
+	lockdep_assert_held(&keep->lock);
+
+	if (time_before(jiffies, keep->resumed +
+			MSVM_KEEP_CALM * keep->delay)) {
+		keep->delay = min(2 * keep->delay, MSVM_KEEP_MAX_DELAY);
+	} else {
+		keep->delay = max(MSVM_KEEP_DELAY, 1UL);
+		keep->rounds = 0;
+	}
 }
 
 /*
  * Stop the queues of a member that has something kept, until all of it is mapped
- * again or can't be. Context: as for &drm_msvm_ops.quiesce.
+ * again or can't be. @own: a fault of the member maps it in another way, which takes a
+ * moment: the process has changed nothing. Would the queues then wait for as long as
+ * after a change, the process could take away what was mapped before it was used, and
+ * the fault come again, for ever. Context: as for &drm_msvm_ops.quiesce.
  */
-void msvm_keep_quiesce(struct drm_msvm_member *member)
+void msvm_keep_quiesce(struct drm_msvm_member *member, bool own)
 {
 	/* Pairs with smp_store_release() when the first interval is kept. */
 	struct msvm_keep *keep = smp_load_acquire(&member->keep);
@@ -158,22 +176,21 @@ void msvm_keep_quiesce(struct drm_msvm_member *member)
 	    msvm_mutated(MSVM_MUTATE_SKIP_QUIESCE))
 		return;
 
-	mutex_lock(&keep->lock);
+	guard(mutex)(&keep->lock);
+
 	keep->seq++;
 	if (!keep->quiesced) {
 		keep->quiesced = true;
-		if (time_before(jiffies, keep->resumed +
-				MSVM_KEEP_CALM * keep->delay)) {
-			keep->delay = min(2 * keep->delay, MSVM_KEEP_MAX_DELAY);
-		} else {
-			keep->delay = max(MSVM_KEEP_DELAY, 1UL);
-			keep->rounds = 0;
-		}
+		if (!own)
+			msvm_keep_pace(keep);
 		member->dev->ops->quiesce(member);
 		msvm_stat_inc(member->msvm, MSVM_STAT_QUIESCES);
+		if (own) {
+			mod_delayed_work(member->msvm->keep_wq, &keep->work, 0);
+			return;
+		}
 	}
 	queue_delayed_work(member->msvm->keep_wq, &keep->work, keep->delay);
-	mutex_unlock(&keep->lock);
 }
 
 /* Stop them to try again what could not be mapped. Context: as above. */
@@ -196,8 +213,12 @@ void msvm_keep_recheck(struct drm_msvm_member *member)
 	mutex_unlock(&keep->lock);
 }
 
-/* Do something for all intervals that were named. Return: as msvm_keep_each(). */
-static int msvm_keep_each_interval(struct msvm_keep *keep, msvm_keep_fn fn)
+/*
+ * Do something for all intervals that were named to be written, or only read. Return: as
+ * msvm_keep_each().
+ */
+static int msvm_keep_each_interval(struct msvm_keep *keep, msvm_keep_fn fn,
+				   bool write)
 {
 	MA_STATE(mas, &keep->intervals, 0, 0);
 	unsigned long start, end;
@@ -214,6 +235,8 @@ static int msvm_keep_each_interval(struct msvm_keep *keep, msvm_keep_fn fn)
 		rcu_read_unlock();
 		if (!entry)
 			return 0;
+		if ((xa_to_value(entry) != DRM_MSVM_ACCESS_READ) != write)
+			continue;
 		err = fn(keep->member, start, end, xa_to_value(entry));
 		if (err)
 			return err;
@@ -221,13 +244,15 @@ static int msvm_keep_each_interval(struct msvm_keep *keep, msvm_keep_fn fn)
 }
 
 /*
- * Do something for all intervals that are kept. Return: 0, or the error of the one
- * that ended it.
+ * Do something for all intervals that are kept, those that are written first: a range that
+ * has some of both kinds is then not taken away again to be mapped for writing. Return: 0,
+ * or the error of the one that ended it.
  */
 static int msvm_keep_each(struct msvm_keep *keep, msvm_keep_fn fn)
 {
-	return msvm_keep_each_interval(keep, fn) ?:
-	       msvm_keep_attr_each(keep->member, fn);
+	return msvm_keep_each_interval(keep, fn, true) ?:
+	       msvm_keep_attr_each(keep->member, fn) ?:
+	       msvm_keep_each_interval(keep, fn, false);
 }
 
 /* The next userptr of a pass over all, which does not go for now, or NULL. */

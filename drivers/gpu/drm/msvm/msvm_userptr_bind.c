@@ -517,7 +517,7 @@ void msvm_userptr_quiesce(struct drm_msvm_range *range, unsigned int slot)
 		to_msvm_userptr(range)->bindings[slot];
 
 	if (binding->flags & DRM_MSVM_USERPTR_KEEP && !binding->detaching)
-		msvm_keep_quiesce(binding->member);
+		msvm_keep_quiesce(binding->member, false);
 }
 
 static struct rw_semaphore *msvm_userptr_rwsem(struct drm_msvm_member *member)
