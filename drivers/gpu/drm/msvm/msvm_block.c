@@ -305,16 +305,19 @@ void msvm_block_ready(struct msvm_block *block)
  * first half of what a migration does, and the second for pages that found no place to
  * go. The pages know who has them, at whatever address and in whatever process, and
  * invalidations do the rest. Pages that are busy stay mapped. Context: as eviction, and
- * mmap_lock not held; the caller has a reference to the pagemap.
+ * mmap_lock not held; the caller has a reference to the pagemap. Return: false: that was
+ * not possible, and nothing was done.
  */
-void msvm_block_unmap(struct msvm_block *block)
+bool msvm_block_unmap(struct msvm_block *block)
 {
 	struct msvm_pagemap *pagemap = to_msvm_pagemap(block->devmem.dpagemap);
 	unsigned long npages = block->devmem.size >> PAGE_SHIFT, *pfns;
 
+	bool done = false;
+
 	/* A process must not end meanwhile, see msvm_mm_unmapping(). */
 	if (!mmget_not_zero(block->mm))
-		return;
+		return false;
 	pfns = msvm_alloc(kvcalloc(npages, 2 * sizeof(*pfns), GFP_KERNEL));
 	/*
 	 * Nor unmap the memory: Linux 7.3 keeps no reference to its anon_vma here. This
@@ -326,9 +329,12 @@ void msvm_block_unmap(struct msvm_block *block)
 				     PHYS_PFN(block->offset), npages);
 		migrate_device_finalize(pfns, pfns + npages, npages);
 		up_write(&block->mm->mmap_lock);
+		done = true;
 	}
 	kvfree(pfns);
 	mmput_async(block->mm);
+
+	return done;
 }
 
 /*

@@ -297,16 +297,22 @@ static struct msvm_block *msvm_probation_next(struct msvm_memory *memory,
 void msvm_memory_probe(struct msvm_memory *memory, size_t size)
 {
 	struct msvm_block *block;
+	bool unmapped;
 	int i;
 
 	for (i = 0; i < MSVM_PROBATION_BATCH; i++) {
 		block = msvm_probation_next(memory, size);
 		if (!block)
 			return;
-		msvm_block_unmap(block);
+		unmapped = msvm_block_unmap(block);
 		spin_lock_irq(&memory->lock);
-		if (!msvm_block_gone(block) && !block->freed)
-			list_add_tail(&block->link, &memory->probation);
+		if (!msvm_block_gone(block) && !block->freed) {
+			/* Nobody can tell: it counts as one that is used. */
+			if (!unmapped)
+				msvm_block_unlink(block);
+			list_add_tail(&block->link, unmapped ?
+				      &memory->probation : &memory->blocks);
+		}
 		spin_unlock_irq(&memory->lock);
 		wake_up_all(&memory->wq);
 		msvm_block_put(block);

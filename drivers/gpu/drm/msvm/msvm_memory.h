@@ -225,7 +225,7 @@ int msvm_block_fill(struct msvm_block *block,
 		    const struct drm_pagemap_migrate_details *details);
 void msvm_block_ready(struct msvm_block *block);
 void msvm_block_unlink(struct msvm_block *block);
-void msvm_block_unmap(struct msvm_block *block);
+bool msvm_block_unmap(struct msvm_block *block);
 void msvm_block_put(struct msvm_block *block);
 unsigned long msvm_block_touch(struct msvm_memory *memory, u64 offset, bool first);
 void msvm_memory_reap(struct msvm_memory *memory);
