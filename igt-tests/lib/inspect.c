@@ -52,6 +52,23 @@ uint64_t debugfs_value(const char *path, const char *name)
 	return 0;
 }
 
+/* Is there a range that has an address? Small files only: the first 64 KiB count. */
+bool context_has_range(uint32_t id, const void *p)
+{
+	static char buf[65536];
+	unsigned long start, end;
+	char path[64], *line, *save = NULL;
+
+	snprintf(path, sizeof(path), "%u/ranges", id);
+	igt_assert_f(debugfs_read(path, buf, sizeof(buf)), "no %s\n", path);
+	for (line = strtok_r(buf, "\n", &save); line;
+	     line = strtok_r(NULL, "\n", &save))
+		if (sscanf(line, "%lx-%lx", &start, &end) == 2 &&
+		    start <= to_u64(p) && end > to_u64(p))
+			return true;
+	return false;
+}
+
 uint64_t context_value(uint32_t id, const char *file, const char *name)
 {
 	char path[64];

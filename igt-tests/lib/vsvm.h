@@ -100,6 +100,7 @@ void scatter(void *p, size_t len);
 
 bool debugfs_read(const char *path, char *buf, size_t size);
 uint64_t debugfs_value(const char *path, const char *name);
+bool context_has_range(uint32_t id, const void *p);
 uint64_t context_value(uint32_t id, const char *file, const char *name);
 
 void walks_start(void);
