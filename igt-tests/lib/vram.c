@@ -104,6 +104,20 @@ struct drm_vsvm_cmd vram_prefetch(struct vsvm_set *set, void *p, size_t len,
 	};
 }
 
+/* A job has a GPU's memory hold all of it, mapped for the GPU, before it is used. */
+void vram_fetch(struct vsvm_set *set, int gpu, void *p, size_t len)
+{
+	struct drm_vsvm_cmd cmd = vram_prefetch(set, p, len, gpu);
+	uint32_t where = where_gpu(set, gpu);
+	int tries = 0;
+
+	/* The kernel's own batches may hold a page for a moment. */
+	do {
+		vsvm_run(set, gpu, &cmd, 1);
+	} while (++tries < 100 && vram_count(set, p, len, where) < len / SZ_4K);
+	vram_expect(set, p, len, where);
+}
+
 struct drm_vsvm_memory vram_info(struct vsvm_set *set, int gpu)
 {
 	struct drm_vsvm_memory info = {};

@@ -27,6 +27,7 @@ int vram_try_migrate(struct vsvm_set *set, int gpu, const void *p, size_t len,
 void vram_migrate(struct vsvm_set *set, const void *p, size_t len, int to);
 struct drm_vsvm_cmd vram_prefetch(struct vsvm_set *set, void *p, size_t len,
 				  int to);
+void vram_fetch(struct vsvm_set *set, int gpu, void *p, size_t len);
 
 struct drm_vsvm_memory vram_info(struct vsvm_set *set, int gpu);
 void vram_expect_empty(struct vsvm_set *set);

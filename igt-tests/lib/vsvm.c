@@ -314,6 +314,15 @@ struct drm_vsvm_cmd vsvm_wait_value(const void *src, int width, uint64_t value)
 	};
 }
 
+/* Read a word, whatever it is, without a result: nothing else can fault. */
+struct drm_vsvm_cmd vsvm_touch(const void *src)
+{
+	struct drm_vsvm_cmd cmd = vsvm_wait_value(src, 4, 0);
+
+	cmd.arg1 = 0;
+	return cmd;
+}
+
 uint64_t vsvm_gpu_load(struct vsvm_set *set, int gpu, const void *src)
 {
 	uint64_t *result = anon(SZ_4K), value;

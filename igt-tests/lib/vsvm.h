@@ -82,6 +82,7 @@ struct drm_vsvm_cmd vsvm_histogram(uint64_t *dst, const void *src, size_t len);
 struct drm_vsvm_cmd vsvm_chase(const void *src, uint64_t hops,
 			       uint64_t *result);
 struct drm_vsvm_cmd vsvm_wait_value(const void *src, int width, uint64_t value);
+struct drm_vsvm_cmd vsvm_touch(const void *src);
 
 uint64_t vsvm_gpu_load(struct vsvm_set *set, int gpu, const void *src);
 
