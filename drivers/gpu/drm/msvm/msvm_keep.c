@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only OR MIT
 /*
  * Memory that is kept mapped, for devices that take no page faults: a driver names
- * intervals, or an attribute does; an invalidation of one stops the device's queues of that member before
- * anything is taken away, and a worker maps what there is again and lets them go on.
+ * intervals, or an attribute does; an invalidation of one stops the device's queues of
+ * that member before anything is taken away, and a worker maps what there is again and
+ * lets them go on.
  *
  * Stopping means to preempt. A job that is waited for may itself wait for what
  * the memory operation under way holds up.
