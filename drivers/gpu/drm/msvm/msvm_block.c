@@ -312,7 +312,6 @@ bool msvm_block_unmap(struct msvm_block *block)
 {
 	struct msvm_pagemap *pagemap = to_msvm_pagemap(block->devmem.dpagemap);
 	unsigned long npages = block->devmem.size >> PAGE_SHIFT, *pfns;
-
 	bool done = false;
 
 	/* A process must not end meanwhile, see msvm_mm_unmapping(). */
