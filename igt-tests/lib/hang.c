@@ -4,7 +4,6 @@
  */
 #include <dirent.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "hang.h"
@@ -14,7 +13,7 @@
 /* Of a file: the rest tells nothing more. */
 #define MOST	8192
 
-/* Return: whether there was something. Ends with no half a line. */
+/* Read the beginning of a file. Return: whether there was something. */
 static bool slurp(const char *path, char *text)
 {
 	FILE *file = fopen(path, "re");
@@ -34,7 +33,7 @@ static void show(const char *what, const char *text)
 		 *text && text[strlen(text) - 1] == '\n' ? "" : "\n");
 }
 
-/* Threads that are in one of the modules, or a fault of whose is. */
+/* The stacks of threads that are in one of the modules, or wait in userfaultfd. */
 static void show_stacks(const char *process)
 {
 	static char text[MOST], comm[MOST];
