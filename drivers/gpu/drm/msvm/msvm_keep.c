@@ -34,52 +34,10 @@
 /* After so many rounds in vain the process is kept out, see msvm_keep_held.c. */
 #define MSVM_KEEP_ROUNDS	3
 
-/**
- * struct msvm_keep - What a member has kept mapped.
- */
-struct msvm_keep {
-	/** @member: The member. */
-	struct drm_msvm_member *member;
-	/** @change_lock: One change of the intervals at a time. */
-	struct mutex change_lock;
-	/** @intervals: Intervals, with the access asked for; read under RCU. */
-	struct maple_tree intervals;
-	/**
-	 * @lock: Orders stops and starts of the queues, protects what follows up
-	 * to @resumed. Taken in notifiers, inside the notifier lock: nothing is
-	 * allocated under it.
-	 */
-	struct mutex lock;
-	/** @seq: Invalidations of what is kept. */
-	u64 seq;
-	/** @quiesced: The queues are stopped. */
-	bool quiesced;
-	/** @rounds: Rounds in vain since it was calm. */
-	unsigned int rounds;
-	/** @delay: Before the next try, jiffies. */
-	unsigned long delay;
-	/** @resumed: When they were last started, jiffies. */
-	unsigned long resumed;
-	/** @work: Maps again. */
-	struct delayed_work work;
-	/** @task_lock: Protects what follows. */
-	spinlock_t task_lock;
-	/** @task: Who does, to interrupt it. */
-	struct task_struct *task;
-	/** @closing: The member leaves. */
-	bool closing;
-	/** @bindings: Userptrs that are kept bound. */
-	struct list_head bindings;
-	/** @binding: The one that is being bound: it must not go. */
-	struct drm_msvm_userptr_binding *binding;
-	/** @pass: Passes over @bindings. */
-	u64 pass;
-};
-
 static void msvm_keep_work(struct work_struct *work);
 
 /* A member's keep, made when it first needs one. */
-static struct msvm_keep *msvm_keep_get(struct drm_msvm_member *member)
+struct msvm_keep *msvm_keep_get(struct drm_msvm_member *member)
 {
 	struct drm_msvm *msvm = member->msvm;
 	struct msvm_keep *keep;
@@ -254,99 +212,6 @@ static int msvm_keep_each(struct msvm_keep *keep, msvm_keep_fn fn)
 	return msvm_keep_each_interval(keep, fn, true) ?:
 	       msvm_keep_attr_each(keep->member, fn) ?:
 	       msvm_keep_each_interval(keep, fn, false);
-}
-
-/* The next userptr of a pass over all, which does not go for now, or NULL. */
-static struct drm_msvm_userptr_binding *
-msvm_keep_next_binding(struct msvm_keep *keep, u64 pass)
-{
-	struct drm_msvm_userptr_binding *binding;
-
-	spin_lock(&keep->task_lock);
-	binding = list_first_entry_or_null(&keep->bindings,
-					   struct drm_msvm_userptr_binding,
-					   keep_link);
-	if (binding && binding->keep_pass == pass)
-		binding = NULL;
-	if (binding) {
-		binding->keep_pass = pass;
-		list_move_tail(&binding->keep_link, &keep->bindings);
-	}
-	keep->binding = binding;
-	spin_unlock(&keep->task_lock);
-
-	return binding;
-}
-
-/* Done with it. Return: false if the member leaves. */
-static bool msvm_keep_done_binding(struct msvm_keep *keep)
-{
-	bool closing;
-
-	spin_lock(&keep->task_lock);
-	keep->binding = NULL;
-	closing = keep->closing;
-	/* Meant for this one only. */
-	if (!closing)
-		flush_signals(current);
-	spin_unlock(&keep->task_lock);
-	wake_up_var(&keep->binding);
-
-	return !closing;
-}
-
-/*
- * Bind all userptrs that are kept bound. What is no memory any more, or may not be
- * accessed, stays as it is: what touches it fails. Return: 0; the error after which
- * it must be tried again; -EINTR: the member leaves.
- */
-static int msvm_keep_bind_all(struct msvm_keep *keep,
-			      int (*fn)(struct drm_msvm_userptr_binding *))
-{
-	struct drm_msvm_userptr_binding *binding;
-	u64 pass = ++keep->pass;
-	int err, first = 0;
-
-	while ((binding = msvm_keep_next_binding(keep, pass))) {
-		err = fn(binding);
-		if (!msvm_keep_done_binding(keep))
-			return -EINTR;
-		if (err == -EBUSY || err == -ENOMEM || err == -EAGAIN)
-			first = first ?: err;
-	}
-	return first;
-}
-
-/*
- * A userptr is to be kept bound from now on. Context: sleeps. Return: 0 or -ENOMEM.
- */
-int msvm_keep_add(struct drm_msvm_member *member,
-		  struct drm_msvm_userptr_binding *binding)
-{
-	struct msvm_keep *keep = msvm_keep_get(member);
-
-	if (!keep)
-		return -ENOMEM;
-	binding->keep_pass = 0;
-	spin_lock(&keep->task_lock);
-	list_add_tail(&binding->keep_link, &keep->bindings);
-	spin_unlock(&keep->task_lock);
-
-	return 0;
-}
-
-/* No longer, and it goes: the worker lets go of it, even out of a fault. Sleeps. */
-void msvm_keep_remove(struct drm_msvm_member *member,
-		      struct drm_msvm_userptr_binding *binding)
-{
-	struct msvm_keep *keep = member->keep;
-
-	spin_lock(&keep->task_lock);
-	list_del(&binding->keep_link);
-	if (keep->binding == binding)
-		send_sig(SIGKILL, keep->task, 1);
-	spin_unlock(&keep->task_lock);
-	wait_var_event(&keep->binding, READ_ONCE(keep->binding) != binding);
 }
 
 /* May the worker go on? It can be interrupted from now on. */
