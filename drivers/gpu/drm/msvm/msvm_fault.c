@@ -170,7 +170,8 @@ static int msvm_fault_walk_and_bind(struct msvm_fault *fault,
 	if (!READ_ONCE(range->runs_valid) ||
 	    (fault->write && !range->runs_writable) ||
 	    msvm_mutated(MSVM_MUTATE_ALWAYS_WALK)) {
-		err = msvm_walk(range, fault->write, false);
+		err = msvm_walk(range, fault->write, fault->hasty ?
+				MSVM_WALK_HASTY : MSVM_WALK);
 		if (err == -EXDEV)
 			return msvm_fault_to_system(fault, range);
 		if (err) {
@@ -566,8 +567,8 @@ void msvm_fault_count(struct drm_msvm_member *member)
 }
 
 /*
- * As drm_msvm_handle_fault(), but -EBUSY comes after a few tries already: the caller has
- * other means.
+ * As drm_msvm_handle_fault(), but -EBUSY comes after a few short tries already: the caller
+ * has other means.
  */
 int msvm_fault_hastily(struct drm_msvm_member *member, u64 addr,
 		       enum drm_msvm_access access)

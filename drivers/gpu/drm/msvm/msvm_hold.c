@@ -110,7 +110,7 @@ int msvm_fault_serve_held(struct msvm_fault *fault,
 		err = -EAGAIN;
 	if (!err && (!READ_ONCE(range->runs_valid) ||
 		     (fault->write && !range->runs_writable))) {
-		err = msvm_walk(range, fault->write, true);
+		err = msvm_walk(range, fault->write, MSVM_WALK_HELD);
 		if (err && err != -EINTR && err != -ENOMEM)
 			err = -EAGAIN;
 	}

@@ -500,7 +500,16 @@ int msvm_fault_hastily(struct drm_msvm_member *member, u64 addr,
 void msvm_fault_count(struct drm_msvm_member *member);
 
 /* msvm_walk.c */
-int msvm_walk(struct drm_msvm_range *range, bool write, bool held);
+enum msvm_walk_how {
+	/* As long as it takes, up to HMM's own limit. */
+	MSVM_WALK,
+	/* Others want the range as well, and there are other means. */
+	MSVM_WALK_HASTY,
+	/* mmap_lock is held, and is kept. */
+	MSVM_WALK_HELD,
+};
+
+int msvm_walk(struct drm_msvm_range *range, bool write, enum msvm_walk_how how);
 int msvm_walk_present(struct drm_msvm_range *range);
 
 /* msvm_lend.c */

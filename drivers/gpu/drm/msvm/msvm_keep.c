@@ -33,6 +33,11 @@
 #define MSVM_KEEP_CALM		4
 /* After so many rounds in vain the process is kept out, see msvm_keep_held.c. */
 #define MSVM_KEEP_ROUNDS	3
+/*
+ * And for so long afterwards, so that its jobs get on: min_run_period_lr_ms of xe, which
+ * waits for that in the notifier, with mmap_lock held as well.
+ */
+#define MSVM_KEEP_RUN		msecs_to_jiffies(5)
 
 static void msvm_keep_work(struct work_struct *work);
 
@@ -118,6 +123,20 @@ static void msvm_keep_pace(struct msvm_keep *keep)
 	}
 }
 
+/* Lock of @keep held, in a notifier. */
+static void msvm_keep_stop_queues(struct msvm_keep *keep)
+{
+	struct drm_msvm_member *member = keep->member;
+
+	lockdep_assert_held(&keep->lock);
+
+	/* Pairs with READ_ONCE() in msvm_keep_let_run(). */
+	WRITE_ONCE(keep->quiesced, true);
+	member->dev->ops->quiesce(member);
+	msvm_stat_inc(member->msvm, MSVM_STAT_QUIESCES);
+	wake_up_var(&keep->quiesced);
+}
+
 /*
  * Stop the queues of a member that has something kept, until all of it is mapped
  * again or can't be. @own: a fault of the member maps it in another way, which takes a
@@ -139,11 +158,9 @@ void msvm_keep_quiesce(struct drm_msvm_member *member, bool own)
 
 	keep->seq++;
 	if (!keep->quiesced) {
-		keep->quiesced = true;
 		if (!own)
 			msvm_keep_pace(keep);
-		member->dev->ops->quiesce(member);
-		msvm_stat_inc(member->msvm, MSVM_STAT_QUIESCES);
+		msvm_keep_stop_queues(keep);
 		if (own) {
 			mod_delayed_work(member->msvm->keep_wq, &keep->work, 0);
 			return;
@@ -163,11 +180,8 @@ void msvm_keep_recheck(struct drm_msvm_member *member)
 
 	mutex_lock(&keep->lock);
 	keep->seq++;
-	if (!keep->quiesced) {
-		keep->quiesced = true;
-		member->dev->ops->quiesce(member);
-		msvm_stat_inc(member->msvm, MSVM_STAT_QUIESCES);
-	}
+	if (!keep->quiesced)
+		msvm_keep_stop_queues(keep);
 	queue_delayed_work(member->msvm->keep_wq, &keep->work, 0);
 	mutex_unlock(&keep->lock);
 }
@@ -266,7 +280,7 @@ static void msvm_keep_done(struct msvm_keep *keep, u64 seq, int err)
 		keep->delay = min(2 * keep->delay, MSVM_KEEP_MAX_DELAY);
 		queue_delayed_work(member->msvm->keep_wq, &keep->work, keep->delay);
 	} else if (keep->quiesced) {
-		keep->quiesced = false;
+		WRITE_ONCE(keep->quiesced, false);
 		keep->resumed = jiffies;
 		member->dev->ops->resume(member);
 		msvm_stat_inc(member->msvm, MSVM_STAT_RESUMES);
@@ -275,8 +289,21 @@ static void msvm_keep_done(struct msvm_keep *keep, u64 seq, int err)
 }
 
 /*
- * Map what is kept and start the queues while the process is kept out. Return: 0;
- * -EAGAIN: that is not possible; -EINTR: the member leaves, or that; -ESRCH.
+ * The queues were started while the process is kept out: give them time to do something,
+ * unless somebody else stops them before. Once the locks are free, whoever waits for them
+ * to take the memory away may be faster than a job is at its next command.
+ */
+static void msvm_keep_let_run(struct msvm_keep *keep)
+{
+	wait_var_event_timeout(&keep->quiesced,
+			       READ_ONCE(keep->quiesced) ||
+			       READ_ONCE(keep->closing), MSVM_KEEP_RUN);
+}
+
+/*
+ * Map what is kept and start the queues while the process is kept out; once more if others
+ * are at one of the ranges, since whoever queues for it does so with the process let in.
+ * Return: 0; -EAGAIN: that is not possible; -EINTR: the member leaves, or that; -ESRCH.
  */
 static int msvm_keep_round_held(struct msvm_keep *keep)
 {
@@ -295,8 +322,13 @@ static int msvm_keep_round_held(struct msvm_keep *keep)
 	seq = msvm_keep_seq(keep);
 	err = err ?: msvm_keep_each(keep, msvm_keep_held) ?:
 	      msvm_keep_bind_all(keep, msvm_userptr_revalidate_held);
-	if (!err)
+	if (!err) {
 		msvm_keep_done(keep, seq, 0);
+		msvm_keep_let_run(keep);
+	} else if (err == -EBUSY) {
+		msvm_keep_done(keep, seq, err);
+		err = 0;
+	}
 	mmap_write_unlock(mm);
 out:
 	mmput_async(mm);

@@ -2,9 +2,9 @@
 /*
  * What is kept mapped while the process takes it away all the time. Each time the worker
  * has mapped the last of it, some is gone again, and the queues would never run. After
- * a few rounds it therefore keeps the process out, from the walks until the queues were
- * started: holding mmap_lock for writing, and the VMAs, since madvise() and page faults
- * make do with these. Whatever else invalidates (reclaim, truncation) does not wait for
+ * a few rounds it therefore keeps the process out, from the walks until the queues have
+ * run a little: holding mmap_lock for writing, and the VMAs, since madvise() and page
+ * faults make do with these. Whatever else invalidates (reclaim, truncation) does not wait for
  * that, and then it is tried again.
  *
  * That turns the order of the locks around, so range mutexes are only tried, and no
@@ -93,7 +93,7 @@ static int msvm_keep_held_range(struct msvm_fault *fault,
 	/* Hints only: checked again under the notifier lock. */
 	if (!READ_ONCE(range->runs_valid) ||
 	    (fault->write && !range->runs_writable)) {
-		err = msvm_walk(range, fault->write, true);
+		err = msvm_walk(range, fault->write, MSVM_WALK_HELD);
 		/* That not all of it may be accessed is for smaller ranges. */
 		if (err)
 			return -EAGAIN;
@@ -111,7 +111,7 @@ static int msvm_keep_held_range(struct msvm_fault *fault,
 
 /*
  * Map from the start of a part on, as far as one range goes, and tell how far. Return:
- * as above.
+ * as above; -EBUSY: somebody else is at the range.
  */
 static int msvm_keep_held_part(struct drm_msvm_member *member,
 			       const struct msvm_keep_part *part,
@@ -137,8 +137,10 @@ static int msvm_keep_held_part(struct drm_msvm_member *member,
 	from = drm_gpusvm_range_start(&range->base);
 	to = drm_gpusvm_range_end(&range->base);
 	*end = umin(to, part->end);
-	if (from >= member->va_start && to <= member->va_end &&
-	    mutex_trylock(&range->lock)) {
+	if (from < member->va_start || to > member->va_end)
+		goto out;
+	err = -EBUSY;
+	if (mutex_trylock(&range->lock)) {
 		msvm_attr_lookup(msvm, part->start, &from, &to, &fault.attrs);
 		err = msvm_keep_held_range(&fault, range);
 		mutex_unlock(&range->lock);
@@ -147,6 +149,7 @@ static int msvm_keep_held_part(struct drm_msvm_member *member,
 		if (msvm_range_unmapped(range))
 			msvm_shard_queue_collect(shard);
 	}
+out:
 	msvm_range_put(range);
 
 	return err;
@@ -156,7 +159,8 @@ static int msvm_keep_held_part(struct drm_msvm_member *member,
  * Map what there is of an interval, as msvm_keep_remap(). Context: sleeps; mmap_lock
  * held for writing, the VMAs locked, none of the library's locks.
  *
- * Return: 0: all that can be is mapped; -EAGAIN: that is not possible here; -EINTR.
+ * Return: 0: all that can be is mapped; -EAGAIN: that is not possible here; -EBUSY: it is
+ * in a moment; -EINTR.
  */
 int msvm_keep_held(struct drm_msvm_member *member, unsigned long start,
 		   unsigned long end, enum drm_msvm_access access)
@@ -171,7 +175,7 @@ int msvm_keep_held(struct drm_msvm_member *member, unsigned long start,
 		if (fatal_signal_pending(current))
 			return -EINTR;
 		err = msvm_keep_held_part(member, &part, &start);
-		if (err == -EAGAIN)
+		if (err == -EAGAIN || err == -EBUSY)
 			return err;
 		cond_resched();
 	}

@@ -171,7 +171,8 @@ static int msvm_userptr_walk(struct msvm_userptr_job *job)
 		msvm_stat_inc(msvm_range_context(range),
 			      MSVM_STAT_WALKS_SAVED);
 	} else {
-		err = msvm_walk(range, write, job->held);
+		err = msvm_walk(range, write, job->held ? MSVM_WALK_HELD :
+				job->hasty ? MSVM_WALK_HASTY : MSVM_WALK);
 		if (err && job->held)
 			return -EAGAIN;
 		if (err == -EXDEV)
@@ -458,7 +459,7 @@ int msvm_userptr_lock_vmas(struct drm_msvm_userptr_binding *binding)
 /*
  * And then bind it, if that is possible so; what is wrong with the memory stays wrong.
  * Context: sleeps; mmap_lock held for writing. Return: 0; -EAGAIN: it is not possible;
- * or why it can't be bound.
+ * -EBUSY: it is in a moment; or why it can't be bound.
  */
 int msvm_userptr_revalidate_held(struct drm_msvm_userptr_binding *binding)
 {
@@ -477,7 +478,7 @@ int msvm_userptr_revalidate_held(struct drm_msvm_userptr_binding *binding)
 	if (err)
 		return err;
 	if (!mutex_trylock(&range->lock))
-		return -EAGAIN;
+		return -EBUSY;
 	if (msvm_userptr_sort(&job)) {
 		err = msvm_userptr_walk(&job);
 		if (!err)

@@ -18,6 +18,12 @@
 #include "msvm_memory.h"
 #include "msvm_trace.h"
 
+/*
+ * How long a walk in haste tries again because of invalidations. It has the range mutex
+ * all the while: long enough to make the pages of 2 MiB once or twice.
+ */
+#define MSVM_WALK_HASTE		msecs_to_jiffies(20)
+
 static bool msvm_coalesce = true;
 module_param_named(coalesce, msvm_coalesce, bool, 0644);
 MODULE_PARM_DESC(coalesce, "Map pages that follow each other in memory as one piece (default true)");
@@ -195,7 +201,7 @@ static bool msvm_walk_complete(const struct hmm_range *hmm)
 
 /* As msvm_walk(). @flags: what HMM is to do about pages. */
 static int msvm_walk_flags(struct drm_msvm_range *range, unsigned long flags,
-			   bool held)
+			   enum msvm_walk_how how)
 {
 	struct drm_msvm *msvm = msvm_range_context(range);
 	unsigned long npages = msvm_range_npages(range);
@@ -206,7 +212,8 @@ static int msvm_walk_flags(struct drm_msvm_range *range, unsigned long flags,
 		.default_flags = flags,
 		.dev_private_owner = msvm_owner(),
 	};
-	unsigned long timeout = msecs_to_jiffies(HMM_RANGE_DEFAULT_TIMEOUT);
+	unsigned long timeout = how == MSVM_WALK_HASTY ? MSVM_WALK_HASTE :
+				msecs_to_jiffies(HMM_RANGE_DEFAULT_TIMEOUT);
 	bool write = flags & HMM_PFN_REQ_WRITE, writable;
 	unsigned long seq, nr;
 	int err;
@@ -225,7 +232,7 @@ static int msvm_walk_flags(struct drm_msvm_range *range, unsigned long flags,
 
 	trace_msvm_walk_start(msvm->id, hmm.start, hmm.end, write);
 	seq = READ_ONCE(range->seq);
-	err = held ? msvm_walk_held(&hmm, timeout) :
+	err = how == MSVM_WALK_HELD ? msvm_walk_held(&hmm, timeout) :
 		     hmm_range_fault_unlocked_timeout(&hmm, timeout);
 	if (err == -EBUSY)
 		err = -EAGAIN;
@@ -254,10 +261,9 @@ static int msvm_walk_flags(struct drm_msvm_range *range, unsigned long flags,
 }
 
 /*
- * Fault the memory of a range in and remember where it is. @held: mmap_lock is held for
- * reading, and is kept.
+ * Fault the memory of a range in and remember where it is.
  *
- * Context: sleeps, unless @held for as long as the process makes it (userfaultfd);
+ * Context: sleeps, unless mmap_lock is held for as long as the process makes it (userfaultfd);
  * range mutex held and no lock above it but mmap_lock. The caller holds a reference to
  * the mm's users.
  *
@@ -266,10 +272,10 @@ static int msvm_walk_flags(struct drm_msvm_range *range, unsigned long flags,
  * a kind that can't be mapped; -EXDEV: pages are in several devices' memory;
  * -ENOMEM; -EINTR: the task is being killed.
  */
-int msvm_walk(struct drm_msvm_range *range, bool write, bool held)
+int msvm_walk(struct drm_msvm_range *range, bool write, enum msvm_walk_how how)
 {
 	return msvm_walk_flags(range, HMM_PFN_REQ_FAULT |
-			       (write ? HMM_PFN_REQ_WRITE : 0), held);
+			       (write ? HMM_PFN_REQ_WRITE : 0), how);
 }
 
 /*
@@ -278,5 +284,5 @@ int msvm_walk(struct drm_msvm_range *range, bool write, bool held)
  */
 int msvm_walk_present(struct drm_msvm_range *range)
 {
-	return msvm_walk_flags(range, 0, false);
+	return msvm_walk_flags(range, 0, MSVM_WALK);
 }
