@@ -44,6 +44,8 @@ static void show_stacks(const char *process)
 	snprintf(path, sizeof(path), "/proc/%s/task", process);
 	dir = opendir(path);
 	while (dir && (entry = readdir(dir))) {
+		if (*entry->d_name == '.')
+			continue;
 		snprintf(path, sizeof(path), "/proc/%s/task/%.20s/stack", process,
 			 entry->d_name);
 		if (!slurp(path, text) ||

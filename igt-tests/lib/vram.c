@@ -3,11 +3,13 @@
  * Device memory in tests, see vram.h.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "failnth.h"
+#include "hang.h"
 #include "vram.h"
 
 /* Number of a GPU in the driver. */
@@ -24,8 +26,8 @@ uint32_t where_gpu(struct vsvm_set *set, int gpu)
 	return DRM_VSVM_WHERE_GPU + vram_index(set, gpu);
 }
 
-static void vram_where(struct vsvm_set *set, const void *p, size_t len,
-		       uint32_t *where)
+static int vram_where(struct vsvm_set *set, const void *p, size_t len,
+		      uint32_t *where)
 {
 	struct drm_vsvm_residency args = {
 		.vm_id = set->vm[0],
@@ -33,23 +35,33 @@ static void vram_where(struct vsvm_set *set, const void *p, size_t len,
 		.len = len,
 		.where = to_u64(where),
 	};
-	int ret = vsvm_ioctl(set->fd[0], DRM_IOCTL_VSVM_RESIDENCY, &args);
 
-	igt_assert_f(!ret, "residency: %s\n", strerror(-ret));
+	return vsvm_ioctl(set->fd[0], DRM_IOCTL_VSVM_RESIDENCY, &args);
 }
 
-/* How many pages of an interval are somewhere. */
+/* How many pages of an interval are somewhere. Return: them, or a negative errno. */
+static ssize_t vram_try_count(struct vsvm_set *set, const void *p, size_t len,
+			      uint32_t where)
+{
+	size_t npages = len / SZ_4K, i;
+	uint32_t *pages = malloc(npages * sizeof(*pages));
+	ssize_t n = 0;
+	int ret;
+
+	igt_assert(pages);
+	ret = vram_where(set, p, len, pages);
+	for (i = 0; !ret && i < npages; i++)
+		n += pages[i] == where;
+	free(pages);
+	return ret ?: n;
+}
+
 size_t vram_count(struct vsvm_set *set, const void *p, size_t len,
 		  uint32_t where)
 {
-	size_t npages = len / SZ_4K, i, n = 0;
-	uint32_t *pages = malloc(npages * sizeof(*pages));
+	ssize_t n = vram_try_count(set, p, len, where);
 
-	igt_assert(pages);
-	vram_where(set, p, len, pages);
-	for (i = 0; i < npages; i++)
-		n += pages[i] == where;
-	free(pages);
+	igt_assert_f(n >= 0, "residency: %s\n", strerror(-n));
 	return n;
 }
 
@@ -126,18 +138,44 @@ struct drm_vsvm_memory vram_info(struct vsvm_set *set, int gpu)
 	return info;
 }
 
+/* Which of the process's mappings have pages in a GPU's memory. */
+static void vram_show_left(struct vsvm_set *set, int gpu)
+{
+	FILE *maps = fopen("/proc/self/maps", "re");
+	char line[512];
+
+	while (maps && fgets(line, sizeof(line), maps)) {
+		unsigned long start, end, at;
+		ssize_t n = 0, all = 0;
+
+		if (sscanf(line, "%lx-%lx", &start, &end) != 2)
+			continue;
+		for (at = start; at < end && n >= 0; at += SZ_2M, all += n)
+			n = vram_try_count(set, (void *)at,
+					   end - at < SZ_2M ? end - at : SZ_2M,
+					   where_gpu(set, gpu));
+		if (all > 0)
+			igt_info("%zd pages there of %s", all, line);
+	}
+	if (maps)
+		fclose(maps);
+	hang_report();
+}
+
 /* Nothing is left in any GPU's memory; what was freed is gone a moment later. */
 void vram_expect_empty(struct vsvm_set *set)
 {
 	int64_t deadline = vsvm_deadline(20);
+	uint64_t used;
 	int gpu;
 
 	for (gpu = 0; gpu < set->n; gpu++) {
-		while (vram_info(set, gpu).used) {
+		while ((used = vram_info(set, gpu).used)) {
+			if (vsvm_now() >= deadline)
+				vram_show_left(set, gpu);
 			igt_assert_f(vsvm_now() < deadline,
 				     "%llu bytes left in GPU %d\n",
-				     (unsigned long long)vram_info(set, gpu).used,
-				     gpu);
+				     (unsigned long long)used, gpu);
 			usleep(1000);
 		}
 	}

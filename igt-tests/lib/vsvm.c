@@ -403,12 +403,23 @@ void vsvm_expect_fault(struct vsvm_set *set, int gpu, struct drm_vsvm_cmd cmd,
 	igt_assert_eq(w.cmd_index, 0);
 }
 
+/*
+ * A mapping that does not become one with the process's own memory beside it: GPUs would
+ * fetch what is next to it as well, and it would stay in their memory. The advice has no
+ * other effect on a test.
+ */
+static void keep_apart(void *p, size_t len)
+{
+	igt_assert(!madvise(p, len, MADV_DONTDUMP));
+}
+
 void *anon(size_t len)
 {
 	void *p = mmap(NULL, len, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	igt_assert(p != MAP_FAILED);
+	keep_apart(p, len);
 	return p;
 }
 
@@ -424,6 +435,7 @@ void *anon_aligned(size_t len, size_t align)
 	munmap(p, start - p);
 	munmap(start + len, end - (start + len));
 	igt_assert(!mprotect(start, len, PROT_READ | PROT_WRITE));
+	keep_apart(start, len);
 	return start;
 }
 
