@@ -422,66 +422,6 @@ static void granularity(struct vsvm_set *set)
 	munmap(p, SZ_2M);
 }
 
-/* Atomics fail, all else works, whoever had it mapped before. */
-static void atomics_none(struct vsvm_set *set)
-{
-	char *p = touched(set, SZ_2M);
-	struct drm_vsvm_cmd cmd = vsvm_add(p, 8, 1, NULL);
-	int gpu;
-
-	for (gpu = 0; gpu < set->n; gpu++)
-		vsvm_run(set, gpu, &cmd, 1);
-	attr_set(set, p, SZ_64K,
-		 attr_of(DRM_VSVM_ATTR_ATOMICS, DRM_VSVM_ATOMICS_NONE));
-	for (gpu = 0; gpu < set->n; gpu++) {
-		struct drm_vsvm_cmd store = vsvm_store(p, 8, gpu);
-
-		/* Mapped for writing or not: it makes no difference. */
-		vsvm_expect_fault(set, gpu, cmd, -EACCES, p,
-				  DRM_VSVM_ACCESS_ATOMIC);
-		vsvm_run(set, gpu, &store, 1);
-		vsvm_expect_fault(set, gpu, cmd, -EACCES, p,
-				  DRM_VSVM_ACCESS_ATOMIC);
-		igt_assert_eq_u64(*(uint64_t *)p, gpu);
-		vsvm_expect_fault(set, gpu, vsvm_cas(p, 8, gpu, 9, NULL),
-				  -EACCES, p, DRM_VSVM_ACCESS_ATOMIC);
-	}
-	attr_set(set, p, SZ_64K,
-		 attr_of(DRM_VSVM_ATTR_ATOMICS, DRM_VSVM_ATOMICS_DEFAULT));
-	for (gpu = 0; gpu < set->n; gpu++)
-		vsvm_run(set, gpu, &cmd, 1);
-	munmap(p, SZ_2M);
-}
-
-/* Atomic with CPUs: it stays where they are. With the device: it goes there. */
-static void atomics_where(struct vsvm_set *set)
-{
-	char *p = anon_aligned(SZ_2M, SZ_2M);
-	struct drm_vsvm_cmd cmd = vsvm_add(p, 8, 1, NULL);
-	int gpu;
-
-	pattern_fill(p, SZ_2M, 1);
-	attr_set(set, p, SZ_2M,
-		 attr_of(DRM_VSVM_ATTR_ATOMICS, DRM_VSVM_ATOMICS_SYSTEM));
-	for (gpu = 0; gpu < set->n; gpu++)
-		vsvm_run(set, gpu, &cmd, 1);
-	vram_expect(set, p, SZ_2M, WHERE_SYSTEM);
-	attr_set(set, p, SZ_2M,
-		 attr_of(DRM_VSVM_ATTR_ATOMICS, DRM_VSVM_ATOMICS_DEVICE));
-	for (gpu = 0; gpu < set->n; gpu++) {
-		attr_set(set, p, SZ_2M, attr_of(DRM_VSVM_ATTR_PREFETCH,
-						gpu & 1));
-		vsvm_run(set, gpu, &cmd, 1);
-		vram_expect(set, p, SZ_4K, where_gpu(set, gpu));
-		/* Nobody else's mapping is in the way of the next. */
-		attr_set(set, p, SZ_2M,
-			 attr_of(DRM_VSVM_ATTR_ATOMICS, DRM_VSVM_ATOMICS_DEFAULT));
-		attr_set(set, p, SZ_2M,
-			 attr_of(DRM_VSVM_ATTR_ATOMICS, DRM_VSVM_ATOMICS_DEVICE));
-	}
-	munmap(p, SZ_2M);
-}
-
 /* A VM that comes after another has its slot, and nothing of what was its. */
 static void rejoin(struct vsvm_set *set)
 {
@@ -615,10 +555,6 @@ igt_main
 		  MSVM_ONLY, VRAM, read_mostly);
 	each_made("granularity", "Pieces are as large as was said.", MSVM_ONLY,
 		  VRAM, granularity);
-	each("atomics-none", "Where atomics are to fail they do.", MSVM_ONLY,
-	     atomics_none);
-	each_made("atomics-where", "Memory is where atomics are atomic.",
-		  MSVM_ONLY, PEERS, atomics_where);
 	each("rejoin", "Slots are used again, attributes are not.", MSVM_ONLY,
 	     rejoin);
 	each_made("unplugged", "What a GPU that is gone was named for is forgotten.",

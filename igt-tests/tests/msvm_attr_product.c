@@ -108,12 +108,7 @@ static void use_alone(struct vsvm_set *set, const struct pair *pair, int gpu,
 		return;
 	}
 	vsvm_run(set, gpu, &add, 1);
-	/*
-	 * An atomic brings memory to its GPU if it faults: not where a read has it
-	 * mapped elsewhere.
-	 */
-	if (pair->atomics != DRM_VSVM_ATOMICS_DEVICE)
-		vram_expect(set, p, LEN, after_atomic(set, pair, gpu));
+	vram_expect(set, p, LEN, after_atomic(set, pair, gpu));
 	igt_assert_eq_u64(*p, 105 + gpu);
 
 	/* Without having it mapped, after the CPU had all of it. */

@@ -70,7 +70,8 @@ enum drm_msvm_access {
  * @nents: Number of entries in @addrs.
  * @writable: The device may write; otherwise PTEs must forbid it.
  * @no_atomics: Atomic operations of the device must fault, on devices that can tell
- *	them from other accesses; by %DRM_MSVM_ATOMICS_NONE.
+ *	them from other accesses: by %DRM_MSVM_ATOMICS_NONE, or as the memory is not in
+ *	the device's own for %DRM_MSVM_ATOMICS_DEVICE, which the fault changes.
  *
  * Valid only during the call it is passed to: a driver copies addresses into
  * PTEs and keeps neither the structure nor a pointer into it.

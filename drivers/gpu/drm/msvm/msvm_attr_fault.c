@@ -8,6 +8,7 @@
 
 #include "msvm_attr.h"
 #include "msvm_internal.h"
+#include "msvm_memory.h"
 
 /*
  * What is said about a range. Return: 0; -EACCES: a member may not access it; -EXDEV:
@@ -71,6 +72,34 @@ int msvm_attr_admit(struct drm_msvm_range *range,
 	return err;
 }
 
+/* Is all of a range in the device's own memory? Context: as msvm_attr_commit(). */
+static bool msvm_attr_at_home(struct drm_msvm_range *range,
+			      struct drm_msvm_member *member)
+{
+	struct msvm_pagemap *pagemap;
+	unsigned long i;
+
+	for (i = 0; i < range->nr_runs; i++) {
+		pagemap = msvm_pagemap_of_pfn(msvm_run_pfn(range->runs[i]));
+		if (!pagemap || pagemap->memory != member->dev->memory)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Are atomics to be with work of the same device only, and could the memory be brought
+ * there? An atomic that faults has tried.
+ */
+static bool msvm_attr_atomics_elsewhere(struct drm_msvm_range *range,
+					struct drm_msvm_member *member,
+					const struct msvm_attrs *attrs)
+{
+	return attrs->atomics == MSVM_ATOMICS_DEVICE && member->dev->memory &&
+	       !(member->dev->flags & DRM_MSVM_DEVICE_NO_FAULTS) &&
+	       !msvm_attr_at_home(range, member);
+}
+
 /*
  * The last look before a range is mapped for a member, whether it faulted or others
  * had it mapped for it: does what was decided by hold, for all of the range? Then it
@@ -78,15 +107,17 @@ int msvm_attr_admit(struct drm_msvm_range *range,
  * mapping away, since that is done under the same lock. That something was said about
  * other memory meanwhile does not matter.
  *
- * Context: notifier lock held for reading. @decided: what was found before, or NULL
- * for what is bound explicitly, which is not a matter of attributes.
+ * Context: notifier lock held for reading, the walk valid. @decided: what was found
+ * before, or NULL for what is bound explicitly, which is not a matter of attributes.
+ * @atomic: it is mapped because an atomic faulted.
  *
  * Return: 0, and in @no_atomics whether atomics must fault; -EACCES: the member may
  * not access it; -EAGAIN: look again.
  */
 int msvm_attr_commit(struct drm_msvm_range *range,
 		     struct drm_msvm_member *member,
-		     const struct msvm_attrs *decided, bool *no_atomics)
+		     const struct msvm_attrs *decided, bool atomic,
+		     bool *no_atomics)
 {
 	struct msvm_attrs attrs;
 	int err;
@@ -100,6 +131,8 @@ int msvm_attr_commit(struct drm_msvm_range *range,
 	err = msvm_attr_range(range, member, &attrs);
 	if (err == -EXDEV || (!err && !msvm_attrs_equal(&attrs, decided)))
 		return -EAGAIN;
-	*no_atomics = attrs.atomics == MSVM_ATOMICS_NONE;
+	*no_atomics = attrs.atomics == MSVM_ATOMICS_NONE ||
+		      (!atomic &&
+		       msvm_attr_atomics_elsewhere(range, member, &attrs));
 	return err;
 }

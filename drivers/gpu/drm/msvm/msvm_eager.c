@@ -52,7 +52,8 @@ static int msvm_map_eagerly_for(struct msvm_fault *fault,
 	if (msvm_range_unmapped(range) || !range->runs_valid)
 		err = -EAGAIN;
 	else
-		err = msvm_range_commit(range, member, idx, &fault->attrs);
+		err = msvm_range_commit(range, member, idx, &fault->attrs,
+					false);
 	drm_gpusvm_notifier_unlock(gpusvm);
 
 	return err;

@@ -36,7 +36,11 @@ static bool msvm_fault_spurious(struct msvm_fault *fault,
 {
 	struct drm_gpusvm *gpusvm = range->base.gpusvm;
 	unsigned int slot = fault->member->slot;
+	int idx = msvm_range_find_slot(range, slot);
 	bool ok;
+
+	if (idx < 0 || (fault->atomic && range->entries[idx].no_atomics))
+		return false;
 
 	drm_gpusvm_notifier_lock(gpusvm);
 	ok = test_bit(slot, range->bound) &&
@@ -49,12 +53,12 @@ static bool msvm_fault_spurious(struct msvm_fault *fault,
 /*
  * Map and bind from a valid walk, for the member of entry @idx. Context: range
  * mutex held, and the notifier lock for reading; addresses reserved. @attrs: by which
- * it was decided, for msvm_attr_commit(). Return: 0, or the error of the mapping, of
- * the driver, or of msvm_attr_commit().
+ * it was decided, and @atomic: for an atomic, for msvm_attr_commit(). Return: 0, or the
+ * error of the mapping, of the driver, or of msvm_attr_commit().
  */
 int msvm_range_commit(struct drm_msvm_range *range,
 		      struct drm_msvm_member *member, int idx,
-		      const struct msvm_attrs *attrs)
+		      const struct msvm_attrs *attrs, bool atomic)
 {
 	struct drm_msvm_mapping mapping = {
 		.start = drm_gpusvm_range_start(&range->base),
@@ -69,7 +73,8 @@ int msvm_range_commit(struct drm_msvm_range *range,
 	lockdep_assert_held(&range->lock);
 	lockdep_assert_held_read(&range->base.gpusvm->notifier_lock);
 
-	err = msvm_attr_commit(range, member, attrs, &mapping.no_atomics);
+	err = msvm_attr_commit(range, member, attrs, atomic,
+			       &mapping.no_atomics);
 	if (err)
 		return err;
 	err = msvm_map(range, idx);
@@ -88,6 +93,7 @@ int msvm_range_commit(struct drm_msvm_range *range,
 	/* Atomic: another slot's fault may hold the lock for reading as well. */
 	set_bit(member->slot, range->mapped);
 	set_bit(member->slot, range->bound);
+	range->entries[idx].no_atomics = mapping.no_atomics;
 	if (mapping.writable) {
 		set_bit(member->slot, range->writable);
 		range->written = true;
@@ -145,7 +151,7 @@ int msvm_fault_bind(struct msvm_fault *fault, struct drm_msvm_range *range)
 		err = -EAGAIN;
 	else
 		err = msvm_range_commit(range, fault->member, idx,
-					&fault->attrs);
+					&fault->attrs, fault->atomic);
 	drm_gpusvm_notifier_unlock(gpusvm);
 
 	if (err == -EREMOTE && fault->hold)
@@ -226,7 +232,7 @@ static int msvm_fault_serve(struct msvm_fault *fault,
 			return err;
 	}
 
-	/* Mapped, so not writable and must become so. */
+	/* Mapped, so not for writing or for atomics, and must become so. */
 	if (test_bit(member->slot, range->mapped)) {
 		msvm_range_drop_own(range, member->slot);
 		msvm_stat_inc(member->msvm, MSVM_STAT_UPGRADES);

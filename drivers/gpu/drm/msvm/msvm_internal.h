@@ -241,7 +241,9 @@ struct msvm_slot_entry {
 	/** @slot: Slot number or MSVM_SLOT_NONE; notifier lock. */
 	u8 slot;
 	/** @read_only: Never map it writable; range mutex. */
-	bool read_only;
+	bool read_only : 1;
+	/** @no_atomics: How it was mapped last; range mutex. */
+	bool no_atomics : 1;
 	/** @faults: Faults of the slot in the current window; range mutex. */
 	u16 faults;
 	/** @cap: Entries that dma_addr of the pages has room for; range mutex. */
@@ -489,7 +491,7 @@ void msvm_retry_begin(struct msvm_retry *retry);
 int msvm_retry(struct drm_msvm *msvm, struct msvm_retry *retry);
 int msvm_range_commit(struct drm_msvm_range *range,
 		      struct drm_msvm_member *member, int idx,
-		      const struct msvm_attrs *attrs);
+		      const struct msvm_attrs *attrs, bool atomic);
 struct drm_msvm_range *msvm_fault_range(struct msvm_fault *fault,
 					struct msvm_shard *shard);
 int msvm_fault_serve_for(struct msvm_fault_worker *worker,
@@ -578,7 +580,8 @@ int msvm_attr_admit(struct drm_msvm_range *range,
 		    struct drm_msvm_member *member, bool atomic);
 int msvm_attr_commit(struct drm_msvm_range *range,
 		     struct drm_msvm_member *member,
-		     const struct msvm_attrs *decided, bool *no_atomics);
+		     const struct msvm_attrs *decided, bool atomic,
+		     bool *no_atomics);
 
 /* msvm_control.c */
 int msvm_control_init(void);

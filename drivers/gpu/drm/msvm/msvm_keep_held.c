@@ -51,18 +51,20 @@ int msvm_keep_lock(struct drm_msvm_member *member, unsigned long start,
 	return msvm_keep_lock_vmas(member->msvm->mm, start, end);
 }
 
-/* Is a range mapped for a member, and if so, for the access? */
+/* Is a range mapped for a member, and if so, for the access? Range mutex held. */
 static bool msvm_keep_mapped(struct msvm_fault *fault,
 			     struct drm_msvm_range *range, bool *enough)
 {
 	struct drm_gpusvm *gpusvm = range->base.gpusvm;
 	unsigned int slot = fault->member->slot;
+	int idx = msvm_range_find_slot(range, slot);
 	bool mapped;
 
 	drm_gpusvm_notifier_lock(gpusvm);
 	mapped = test_bit(slot, range->mapped);
-	*enough = test_bit(slot, range->bound) &&
-		  (!fault->write || test_bit(slot, range->writable));
+	*enough = test_bit(slot, range->bound) && idx >= 0 &&
+		  (!fault->write || test_bit(slot, range->writable)) &&
+		  !(fault->atomic && range->entries[idx].no_atomics);
 	drm_gpusvm_notifier_unlock(gpusvm);
 
 	return mapped;

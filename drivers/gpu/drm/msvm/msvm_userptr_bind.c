@@ -258,7 +258,7 @@ static int msvm_userptr_commit(struct msvm_userptr_job *job)
 		ret = msvm_range_commit(range, binding->member,
 					msvm_range_find_slot(range,
 							     binding->member->slot),
-					NULL);
+					NULL, false);
 		if (ret == -EREMOTE && range->dpagemap)
 			remote = true;
 		else
