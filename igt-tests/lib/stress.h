@@ -134,7 +134,8 @@ struct stress_job {
 	X(TO_GPU) X(TO_SYSTEM) X(MOVE_RESULTS) X(PREFETCH) X(WAIT_VALUE) \
 	X(KEEP) X(KEEP_FAILS) X(UNKEEP) X(LIMIT) X(RESET) X(DROP) X(UNPLUG) \
 	X(UNPLUG_BUSY) X(PLUG) X(DESTROY_BUSY) X(PLACEMENT) X(EVICT_TO) \
-	X(FAIL_COPY) X(FREE) X(EVICTION) X(ATTR) X(ATTR_REFUSED)
+	X(FAIL_COPY) X(FREE) X(EVICTION) X(ATTR) X(ATTR_REFUSED) X(BIND) \
+	X(BIND_FAILS)
 
 #define STRESS_VERB(name) STRESS_VERB_##name,
 enum stress_verb {
@@ -263,7 +264,8 @@ void stress_job_wait(struct stress *s, struct stress_job *job);
 void stress_job_wait_any(struct stress *s);
 void stress_job_wait_gpu(struct stress *s, int gpu);
 void stress_job_abandon_gpu(struct stress *s, int gpu);
-int stress_job_sync(struct stress *s, int gpu, struct drm_vsvm_cmd cmd);
+struct drm_vsvm_wait stress_job_sync(struct stress *s, int gpu,
+				     struct drm_vsvm_cmd cmd);
 int stress_jobs_active(struct stress *s);
 
 /* stress_mm.c */
@@ -276,6 +278,9 @@ void stress_vram_close(struct stress *s);
 void stress_vram_op(struct stress *s);
 void stress_vram_end(struct stress *s);
 void stress_vram_check(struct stress *s);
+
+/* stress_bind.c */
+void stress_bind(struct stress *s);
 
 /* stress_check.c */
 void stress_check_cpu(struct stress *s, const struct stress_span *span);

@@ -59,7 +59,8 @@ void stress_check_gpu(struct stress *s, int gpu, const struct stress_span *span)
 			continue;
 		}
 		cmd = vsvm_copy(s->out, stress_addr(v, p), n * SZ_4K);
-		w = vsvm_try(&s->set, gpu, &cmd, 1);
+		/* Jobs that wait for values may be under way. */
+		w = stress_job_sync(s, gpu, cmd);
 		stress_check(s, !w.status,
 			     "GPU %d cannot read %#llx (%s page %u): %s\n", gpu,
 			     (unsigned long long)w.fault_addr, v->name, p,

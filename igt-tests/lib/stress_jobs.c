@@ -415,7 +415,8 @@ static void job_compare(struct stress *s, const struct stress_job *job,
 }
 
 /* Have a GPU do one thing now, besides its jobs. Return: how that ended. */
-int stress_job_sync(struct stress *s, int gpu, struct drm_vsvm_cmd cmd)
+struct drm_vsvm_wait stress_job_sync(struct stress *s, int gpu,
+				     struct drm_vsvm_cmd cmd)
 {
 	struct drm_vsvm_exec exec = {
 		.vm_id = s->set.vm[gpu], .engine = 1, .num_cmds = 1,
@@ -434,7 +435,7 @@ int stress_job_sync(struct stress *s, int gpu, struct drm_vsvm_cmd cmd)
 		hang_report();
 	stress_check(s, !ret, "waiting for GPU %d, command %u: %s\n", gpu,
 		     cmd.op, strerror(-ret));
-	return w.status;
+	return w;
 }
 
 /* Jobs of a GPU that wait for a value get it, from any GPU. */
@@ -444,14 +445,15 @@ static void release_gpu(struct stress *s, int gpu)
 
 	for (i = 0; i < STRESS_MAX_JOBS; i++) {
 		struct stress_job *job = &s->jobs[i];
+		struct drm_vsvm_cmd store;
 
 		if (!job->active || !job->waits || job->gpu != gpu)
 			continue;
 		by = stress_gpu(s);
 		stress_note(s, "GPU %d releases the job of step %u on GPU %d",
 			    by, job->step, gpu);
-		err = stress_job_sync(s, by,
-				      vsvm_store(&s->flags[i], 8, job->step));
+		store = vsvm_store(&s->flags[i], 8, job->step);
+		err = stress_job_sync(s, by, store).status;
 		stress_check(s, !err, "a store to a flag: %s\n", strerror(-err));
 		job->waits = false;
 		stress_verb(STRESS_VERB_WAIT_VALUE);

@@ -456,6 +456,7 @@ static void op_free(struct stress *s)
 {
 	int gpu = stress_gpu(s), value = stress_below(s, 256), err, tries = 0;
 	struct stress_span span;
+	struct drm_vsvm_cmd cmd;
 	struct stress_view *v;
 	unsigned int p;
 	char *addr;
@@ -478,7 +479,8 @@ static void op_free(struct stress *s)
 		     "MADV_FREE: %s\n", strerror(errno));
 	if (stress_below(s, 2))
 		check_freed(s, &span);
-	err = stress_job_sync(s, gpu, vsvm_fill(addr, value, span.n * SZ_4K));
+	cmd = vsvm_fill(addr, value, span.n * SZ_4K);
+	err = stress_job_sync(s, gpu, cmd).status;
 	stress_check(s, !err, "fill after MADV_FREE: %s\n", strerror(-err));
 	for (p = span.first; p < span.first + span.n; p++)
 		memset(stress_shadow(v, p), value, SZ_4K);
@@ -505,7 +507,8 @@ static enum stress_verb next_verb(struct stress *s)
 		STRESS_VERB_PLACEMENT, STRESS_VERB_PLACEMENT,
 		STRESS_VERB_EVICT_TO, STRESS_VERB_FREE, STRESS_VERB_FREE,
 		STRESS_VERB_ATTR, STRESS_VERB_ATTR, STRESS_VERB_ATTR,
-		STRESS_VERB_ATTR,
+		STRESS_VERB_ATTR, STRESS_VERB_BIND, STRESS_VERB_BIND,
+		STRESS_VERB_BIND, STRESS_VERB_BIND,
 	};
 	unsigned int i, k;
 	unsigned char verb;
@@ -560,6 +563,8 @@ void stress_vram_op(struct stress *s)
 		return op_evict_to(s);
 	case STRESS_VERB_ATTR:
 		return op_attr(s);
+	case STRESS_VERB_BIND:
+		return stress_bind(s);
 	default:
 		return op_free(s);
 	}
