@@ -97,7 +97,8 @@ static bool msvm_attr_atomics_elsewhere(struct drm_msvm_range *range,
 {
 	return attrs->atomics == MSVM_ATOMICS_DEVICE && member->dev->memory &&
 	       !(member->dev->flags & DRM_MSVM_DEVICE_NO_FAULTS) &&
-	       !msvm_attr_at_home(range, member);
+	       !msvm_attr_at_home(range, member) &&
+	       !msvm_mutated(MSVM_MUTATE_ATOMICS_ANYWHERE);
 }
 
 /*

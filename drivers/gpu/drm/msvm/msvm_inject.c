@@ -48,6 +48,8 @@ static const char * const msvm_mutation_names[] = {
 	[MSVM_MUTATE_HOLD_ANY] = "hold_any",
 	[MSVM_MUTATE_REVIVE_ANY] = "revive_any",
 	[MSVM_MUTATE_LEND_TO_ANY] = "lend_to_any",
+	[MSVM_MUTATE_KEEP_NO_ATTR] = "keep_no_attr",
+	[MSVM_MUTATE_ATOMICS_ANYWHERE] = "atomics_anywhere",
 };
 
 static_assert(ARRAY_SIZE(msvm_mutation_names) == MSVM_MUTATIONS);

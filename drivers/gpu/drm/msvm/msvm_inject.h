@@ -63,6 +63,10 @@ enum msvm_mutation {
 	MSVM_MUTATE_REVIVE_ANY,
 	/* Mappings are taken over whatever device they were made for. */
 	MSVM_MUTATE_LEND_TO_ANY,
+	/* What attributes name is not kept mapped. */
+	MSVM_MUTATE_KEEP_NO_ATTR,
+	/* A device's atomics do not fault where the memory is not its own. */
+	MSVM_MUTATE_ATOMICS_ANYWHERE,
 	MSVM_MUTATIONS
 };
 

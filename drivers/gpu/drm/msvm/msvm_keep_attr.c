@@ -11,7 +11,8 @@
 /* Does a member that gets memory by an attribute have to have it kept mapped? */
 bool msvm_keep_by_attr(struct drm_msvm_member *member)
 {
-	return member->dev->flags & DRM_MSVM_DEVICE_NO_FAULTS;
+	return member->dev->flags & DRM_MSVM_DEVICE_NO_FAULTS &&
+	       !msvm_mutated(MSVM_MUTATE_KEEP_NO_ATTR);
 }
 
 /*
