@@ -111,6 +111,12 @@ bool gpus_can_peer(void)
 	return !gpus_on_pci() || strcmp(getenv("MSVM_PCI"), "ports");
 }
 
+/* Were the GPUs of the set made for it, as there were not enough on PCI? */
+bool gpus_made(void)
+{
+	return made;
+}
+
 /* The PCI function of an open GPU. */
 void gpu_pci_name(int fd, char *name, size_t size)
 {

@@ -15,6 +15,7 @@ int gpu_pull(int index);
 bool gpus_on_pci(void);
 void gpu_pci_name(int fd, char *name, size_t size);
 bool gpus_can_peer(void);
+bool gpus_made(void);
 
 int gpu_minor(int fd);
 uint64_t gpu_counter(int fd, const char *name);

@@ -40,10 +40,11 @@ static bool refused(const struct pair *pair)
 	return pair->preferred >= 0 && pair->atomics == DRM_VSVM_ATOMICS_SYSTEM;
 }
 
-/* On PCI it is the topology that counts. */
+/* On PCI it is the topology that counts, not how GPUs were made. */
 static bool reaches(const struct pair *pair, int gpu, int other)
 {
-	bool peers = gpus_on_pci() ? gpus_can_peer() : pair->peers;
+	bool peers = gpus_on_pci() && !gpus_made() ? gpus_can_peer() :
+						     pair->peers;
 
 	return gpu == other || peers;
 }
