@@ -134,6 +134,8 @@ static void msvm_keep_stop_queues(struct msvm_keep *keep)
 	WRITE_ONCE(keep->quiesced, true);
 	member->dev->ops->quiesce(member);
 	msvm_stat_inc(member->msvm, MSVM_STAT_QUIESCES);
+	/* It looks for waiters without a lock. */
+	smp_mb();
 	wake_up_var(&keep->quiesced);
 }
 
