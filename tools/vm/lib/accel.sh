@@ -1,15 +1,27 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-only OR MIT
 #
-# Responsible for: KVM or software emulation. A machine may have /dev/kvm and
-# still be unable to run a kernel in it (no nested virtualisation): only a
+# Responsible for: QEMU, with KVM or software emulation. A machine may have /dev/kvm
+# and still be unable to run a kernel in it (no nested virtualisation): only a
 # probe boot proves it. The verdict holds for this boot of the host.
+
+# The build root's QEMU, with its own libraries, as a process of this host's like any
+# other. The host's may be one before 8.1, which runs stale translations of code that
+# another CPU patches (static keys, ftrace): kernels then die of "Oops: int3".
+QEMU_PROGRAM=("$ROOT/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2" --inhibit-cache
+	--library-path "$ROOT/usr/lib/x86_64-linux-gnu" --argv0 qemu-system-x86_64
+	"$ROOT/usr/bin/qemu-system-x86_64"
+	-L "$ROOT/usr/share/qemu" -L "$ROOT/usr/share/seabios")
+
+qemu_version() {
+	"${QEMU_PROGRAM[@]}" --version 2>/dev/null | head -n 1
+}
 
 kvm_verdict_file() {
 	local boot qemu
 
 	boot=$(cat /proc/sys/kernel/random/boot_id)
-	qemu=$(qemu-system-x86_64 --version | head -n 1)
+	qemu=$(qemu_version)
 	printf '%s/kvm/%s\n' "$CACHE" "$(printf '%s\n' "$boot" "$qemu" "$1" "$EUID" | sha256sum | cut -c1-16)"
 }
 
@@ -20,8 +32,8 @@ do_probe_kvm() {
 	mkdir -p -- "$CACHE/kvm"
 	log=$(mktemp -- "$CACHE/kvm/probe.XXXXXX")
 	say "trying KVM once (at most 10 s)"
-	run_job setpriv --pdeathsig KILL timeout -k 1 10 qemu-system-x86_64 -M q35 -accel kvm -cpu max \
-		-nodefaults -no-user-config -display none -no-reboot -m 1G -smp 2 \
+	run_job setpriv --pdeathsig KILL timeout -k 1 10 "${QEMU_PROGRAM[@]}" -M q35 -accel kvm \
+		-cpu max -nodefaults -no-user-config -display none -no-reboot -m 1G -smp 2 \
 		-kernel "$kernel" -initrd "$initrd" -serial "file:$log" \
 		-append "console=ttyS0 msvm.probe panic=-1" >/dev/null 2>&1 || true
 	if grep -aq 'msvm-vm: probe ok' "$log"; then
@@ -58,7 +70,8 @@ choose_accel() {
 	else
 		say "software emulation ($why)"
 		# An interrupt while the boot CPU is identified finds no features: KASAN
-		# then takes the direct map of five-level paging for wild memory.
-		ACCEL=(-accel "tcg,thread=$threads" -cpu "max,la57=off")
+		# then takes the direct map of five-level paging for wild memory. And
+		# "rep stosb" is one store a byte here: fast strings are slow ones.
+		ACCEL=(-accel "tcg,thread=$threads" -cpu "max,la57=off,erms=off,fsrm=off")
 	fi
 }

@@ -58,7 +58,6 @@ cmd_doctor() {
 	else
 		report root missing "neither root nor sudo" "install sudo"
 	fi
-	report_tool qemu-system-x86_64 qemu-system-x86
 	report_tool mmdebstrap mmdebstrap
 	for tool in flock unshare setpriv; do
 		report_tool "$tool" util-linux
@@ -77,7 +76,7 @@ cmd_doctor() {
 		report "free disk" low "$free GiB in $dir" "16 GiB are needed for both kernels: make room or set XDG_CACHE_HOME"
 	fi
 	if is_set_up; then
-		report "build root" ok "kernel $(stock_version), $(size_of "$ROOT")"
+		report "build root" ok "kernel $(stock_version), $(qemu_version), $(size_of "$ROOT")"
 	elif [ -e "$ROOT/.msvm-kernel" ]; then
 		report "build root" missing "incomplete or of an older version of this tool" "vm setup"
 	else

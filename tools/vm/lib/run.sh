@@ -84,9 +84,8 @@ prune_logs() {
 
 # Files and FIFOs that QEMU talks to us through.
 make_channels() {
-	[ -z "$RUN_DIR" ] || rm -rf -- "$RUN_DIR"
 	RUN_DIR=$(mktemp -d -- "${TMPDIR:-/tmp}/drm-msvm.XXXXXX")
-	LOG=$LOGS/kernel-$KERNEL-$(date +%Y%m%d-%H%M%S)-$$.$TRIES.log
+	LOG=$LOGS/kernel-$KERNEL-$(date +%Y%m%d-%H%M%S)-$$.log
 	: >"$LOG"
 	: >"$RUN_DIR/ctl"
 	mkfifo "$RUN_DIR/out" "$RUN_DIR/err" "$RUN_DIR"/con.{in,out} "$RUN_DIR"/mon.{in,out}
@@ -203,7 +202,7 @@ qemu_command() {
 	args+=${APPEND:+" $APPEND"}
 
 	# shellcheck disable=SC2054 # QEMU's own commas
-	QEMU=(qemu-system-x86_64 -name drm-msvm -M q35 "${ACCEL[@]}" -smp "$SMP" -m "$MEM"
+	QEMU=("${QEMU_PROGRAM[@]}" -name drm-msvm,process=qemu-system-x86 -M q35 "${ACCEL[@]}" -smp "$SMP" -m "$MEM"
 		-nodefaults -no-user-config -display none -no-reboot
 		-kernel "$(kernel_image "$KERNEL")" -initrd "$BUILD/pack/initrd" -append "$args"
 		-chardev "pipe,id=con,path=$RUN_DIR/con" -serial chardev:con
@@ -310,32 +309,20 @@ watch_guest() {
 run_guest() {
 	local shell=$1
 
-	TRIES=0
 	ensure_build "$KERNEL"
 	choose_accel "$(kernel_version "$KERNEL")" "$(kernel_image "$KERNEL")" "$BUILD/pack/initrd"
 	# Where both end in the same place their order matters: one channel then.
 	MERGE=0
 	[ ! /proc/self/fd/1 -ef /proc/self/fd/2 ] || MERGE=1
 	boot_guest "$shell"
-	while [ "$shell" = 0 ] && emulator_bug && [ "$TRIES" -lt 3 ]; do
-		say "QEMU's emulation broke the boot (Oops: int3, known before QEMU 8.1): once more"
-		boot_guest "$shell"
-	done
 	ln -sfn -- "${LOG##*/}" "$LOGS/latest-$KERNEL.log"
 	prune_logs
-}
-
-# QEMU before 8.1 may run a stale translation while another CPU patches that
-# code (static keys, ftrace): the kernel then meets a breakpoint it knows nothing
-# of. Before the command has started nothing of it can be the reason, or be lost.
-emulator_bug() {
-	[ "$TIMED_OUT" -eq 0 ] && ! grep -aqx ready "$RUN_DIR/ctl" && grep -aq 'Oops: int3' "$LOG"
 }
 
 boot_guest() {
 	local shell=$1
 
-	TIMED_OUT=0 QEMU_STATUS=0 LOG_SPLIT=0 TRIES=$((TRIES + 1))
+	TIMED_OUT=0 QEMU_STATUS=0 LOG_SPLIT=0
 	make_channels "$shell"
 	qemu_command
 	if [ "$shell" = 1 ]; then
@@ -401,9 +388,6 @@ judge_guest() {
 	for text in "${fails[@]}"; do
 		say "guest: $text"
 	done
-	if [ "$bad" -eq 1 ] && grep -aq 'Oops: int3' "$LOG"; then
-		say "note: 'Oops: int3' under software emulation is a known fault of QEMU before 8.1, not of the guest"
-	fi
 	if [ -z "$STATUS" ]; then
 		STATUS=$ST_TOOL
 	elif [ "$bad" -eq 1 ] || [ "${#fails[@]}" -gt 0 ]; then

@@ -14,6 +14,7 @@ ROOT_PACKAGES=(
 	gcc make libc6-dev pkg-config                             # modules and tests
 	flex bison bc libelf-dev libssl-dev perl python3          # a kernel from source
 	xz-utils zstd lz4 bzip2 cpio rsync                        # archives
+	qemu-system-x86                                           # the guest's machine
 	kmod busybox-static strace procps                         # the guest's user space
 	intel-gpu-tools libdrm-dev libtracefs-dev libtraceevent-dev libjson-c-dev # tests and tools
 	libncurses-dev libcairo2-dev
@@ -36,26 +37,21 @@ stock_image() {
 	printf '%s\n' "$CACHE/stock/$(stock_version)/vmlinuz"
 }
 
-# What the host itself must have.
+# What the host itself must have: QEMU is the build root's own.
 install_host_tools() {
-	local missing=() tool
-
-	for tool in qemu-system-x86_64:qemu-system-x86 mmdebstrap:mmdebstrap; do
-		command -v "${tool%%:*}" >/dev/null || missing+=("${tool#*:}")
-	done
-	[ "${#missing[@]}" -gt 0 ] || return 0
+	command -v mmdebstrap >/dev/null && return 0
 	command -v apt-get >/dev/null ||
-		die "please install ${missing[*]}: this host has no apt-get"
-	need_root "installing ${missing[*]}"
+		die "please install mmdebstrap: this host has no apt-get"
+	need_root "installing mmdebstrap"
 	: >"$LOGS/setup.log"
 	# Lists that are there may do; fetching new ones fails when one source of many is broken.
 	run_job "${SUDO[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y \
-		--no-install-recommends "${missing[@]}" >>"$LOGS/setup.log" 2>&1 && return 0
+		--no-install-recommends mmdebstrap >>"$LOGS/setup.log" 2>&1 && return 0
 	run_job "${SUDO[@]}" apt-get update >>"$LOGS/setup.log" 2>&1 ||
 		say "apt-get update failed, trying on (log: $LOGS/setup.log)"
-	run_logged "$LOGS/setup.log" "installing ${missing[*]} on this host" \
+	run_logged "$LOGS/setup.log" "installing mmdebstrap on this host" \
 		"${SUDO[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y \
-		--no-install-recommends "${missing[@]}"
+		--no-install-recommends mmdebstrap
 }
 
 # The newest kernel the archive has in all the parts that are needed.
@@ -140,11 +136,11 @@ do_setup() {
 
 	# Somebody else may have done it while we waited for the lock.
 	! is_set_up || return 0
-	step "setup 1/6" "tools of this host: QEMU, mmdebstrap (about 30 s when they are missing)"
-	install_host_tools
 	need_root "making the build root"
 	need_space "$CACHE" 6 "the build root"
 	if [ ! -r "$ROOT/.msvm-kernel" ]; then
+		step "setup 1/6" "mmdebstrap on this host (about 10 s when it is missing)"
+		install_host_tools
 		step "setup 2/6" "minimal $SUITE (about 15 s)"
 		: >"$LOGS/setup.log"
 		make_root
@@ -160,7 +156,7 @@ do_setup() {
 	fi
 	read -r kver image source <<<"$picked"
 	[ -n "$source" ] || exit "$ST_TOOL"
-	step "setup 4/6" "compilers, libraries, test tools (about 40 s)"
+	step "setup 4/6" "compilers, libraries, test tools, QEMU (about 50 s)"
 	root_apt install "${ROOT_PACKAGES[@]}"
 	step "setup 5/6" "kernel $kver with headers and source (about 30 s)"
 	# Older packagings have the modules inside the image package.
@@ -182,14 +178,7 @@ do_setup() {
 
 ensure_setup() {
 	make_cache
-	if is_set_up && command -v qemu-system-x86_64 >/dev/null; then
-		return 0
-	fi
-	if is_set_up; then
-		with_lock setup exclusive install_host_tools
-	else
-		with_lock setup exclusive do_setup
-	fi
+	is_set_up || with_lock setup exclusive do_setup
 }
 
 cmd_setup() {
