@@ -213,15 +213,13 @@ void events_start(const char * const *names)
 	events_enable(names, "1");
 }
 
-/* No longer. Return: how many there were of one kind, and in @text what they say. */
-unsigned int events_stop(const char * const *names, const char *name,
-			 char (*text)[128])
+/* Return: how many there were of one kind so far, and in @text what they say. */
+unsigned int events_read(const char *name, char (*text)[128])
 {
 	char line[512], kind[64], *p;
 	unsigned int n = 0;
 	FILE *f;
 
-	events_enable(names, "0");
 	snprintf(kind, sizeof(kind), " %s: ", name);
 	f = fopen(TRACING "trace", "r");
 	igt_assert(f);
@@ -233,6 +231,14 @@ unsigned int events_stop(const char * const *names, const char *name,
 	}
 	fclose(f);
 	return n;
+}
+
+/* No longer. Return: as events_read(). */
+unsigned int events_stop(const char * const *names, const char *name,
+			 char (*text)[128])
+{
+	events_enable(names, "0");
+	return events_read(name, text);
 }
 
 /* Where the range at @p is pinned, and for how long yet, as debugfs shows it. */

@@ -43,6 +43,7 @@ unsigned int placed_stop(void (*fn)(const struct placed *placed));
 #define EVENTS_MOST	256
 
 void events_start(const char * const *names);
+unsigned int events_read(const char *name, char (*text)[128]);
 unsigned int events_stop(const char * const *names, const char *name,
 			 char (*text)[128]);
 

@@ -3,8 +3,11 @@
  * What is moved along with what faulted: nothing, the rest of the block, or what the
  * tree says. It comes after the fault, so tests wait for it.
  */
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "../lib/crowd.h"
@@ -33,7 +36,7 @@ static char *memory(size_t len)
 	char *p = anon_aligned(len, SZ_2M);
 
 	pattern_fill(p, len, 9);
-	/* What is in a batch of another CPU could not be moved, and is not tried again. */
+	/* What is in a batch of another CPU could not be moved. */
 	mm_drain();
 	return p;
 }
@@ -43,13 +46,15 @@ static void expect_pages(struct vsvm_set *set, int gpu, const char *p,
 			 size_t len, size_t pages)
 {
 	int64_t deadline = vsvm_deadline(20);
-	size_t n;
+	size_t n, at;
 
-	while ((n = vram_count(set, p, len, where_gpu(set, gpu))) < pages) {
-		igt_assert_f(vsvm_now() < deadline, "%zu pages, not %zu\n", n,
-			     pages);
+	while ((n = vram_count(set, p, len, where_gpu(set, gpu))) < pages &&
+	       vsvm_now() < deadline)
 		usleep(1000);
-	}
+	/* Which ones, for whoever has to find out why. */
+	for (at = 0; n < pages && at < len; at += SZ_64K)
+		igt_info("%2zu: %zu of 16 pages\n", at / SZ_64K,
+			 vram_count(set, p + at, SZ_64K, where_gpu(set, gpu)));
 	igt_assert_eq_u64(n, pages);
 }
 
@@ -228,6 +233,53 @@ static void tree_shifted(struct vsvm_set *set)
 	policy_restore();
 }
 
+static const char * const moves[] = { "msvm_move", NULL };
+static char moved[EVENTS_MOST][128];
+
+/* A page that somebody has a reference to stays, and is tried more than once. */
+static void busy(struct vsvm_set *set)
+{
+	unsigned int tries = 0, i, n;
+	char *p = anon_aligned(SZ_2M, SZ_2M), at[64];
+	char *leaf = p + 5 * SZ_64K;
+	int last = set->n - 1;
+	struct iovec iov = { leaf + 3 * SZ_4K, SZ_4K };
+	int64_t deadline = vsvm_deadline(20);
+	int pipes[2];
+
+	/* A huge page would stay as a whole. */
+	madvise(p, SZ_2M, MADV_NOHUGEPAGE);
+	pattern_fill(p, SZ_2M, 9);
+	mm_drain();
+	igt_assert(!pipe(pipes));
+	igt_assert_eq(vmsplice(pipes[1], &iov, 1, 0), (ssize_t)SZ_4K);
+	begin("block");
+	snprintf(at, sizeof(at), "start=%#lx end=%#lx ", to_u64(leaf),
+		 to_u64(leaf) + SZ_64K);
+	events_start(moves);
+	load(set, last, p);
+	expect_pages(set, last, p, SZ_2M, 31 * 16);
+	vram_expect(set, leaf, SZ_64K, WHERE_SYSTEM);
+	/* The last attempts come after the other pages. */
+	while (tries < 2 && vsvm_now() < deadline) {
+		tries = 0;
+		n = events_read("msvm_move", moved);
+		igt_assert_f(n < EVENTS_MOST, "too many moves\n");
+		for (i = 0; i < n; i++)
+			tries += strstr(moved[i], at) &&
+				 strstr(moved[i], "ret=-16");
+		usleep(1000);
+	}
+	events_stop(moves, "msvm_move", moved);
+	igt_assert_f(tries >= 2, "%u attempts at %s\n", tries, at);
+	close(pipes[0]);
+	close(pipes[1]);
+	load(set, last, leaf);
+	expect_pages(set, last, p, SZ_2M, 512);
+	check(set, last, p, SZ_2M);
+	end(set, p, SZ_2M);
+}
+
 /* What another GPU has mapped stays where it is, and what is pinned there. */
 static void held(struct vsvm_set *set)
 {
@@ -386,6 +438,7 @@ igt_main
 	each_made("tree-shifted", "where no leaf begins", MSVM_ONLY, VRAM,
 		  tree_shifted);
 	each_made("held", "not what stays elsewhere", MSVM_ONLY, VRAM, held);
+	each_made("busy", "all but what can't move now", MSVM_ONLY, VRAM, busy);
 	each_made("interleaved", "not what belongs elsewhere", MSVM_ONLY, VRAM,
 		  interleaved);
 	each_made("limits", "not what is another's", MSVM_ONLY, PEERS, limits);

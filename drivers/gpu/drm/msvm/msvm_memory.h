@@ -249,7 +249,7 @@ int msvm_migrate_range(struct drm_msvm_range *range,
 int msvm_range_to_system(struct drm_msvm_range *range);
 struct msvm_window;
 int msvm_migrate_window(struct drm_msvm *msvm, struct drm_pagemap *dpagemap,
-			const struct msvm_window *window, unsigned long *start);
+			struct msvm_window *window, unsigned long *start);
 
 /* msvm_residency.c */
 

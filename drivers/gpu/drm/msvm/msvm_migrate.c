@@ -378,11 +378,11 @@ static int msvm_window_stays(struct drm_msvm *msvm,
  * finds room without eviction. Context: as drm_msvm_migrate(). The caller has
  * references to the mm's users and to the pagemap.
  *
- * Return: 0 and the address to go on from in @start; -ENODATA: there is no more;
- * -ENODEV, -EINTR.
+ * Return: 0, the address to go on from in @start, and in @window whether some was
+ * busy; -ENODATA: there is no more; -ENODEV, -EINTR.
  */
 int msvm_migrate_window(struct drm_msvm *msvm, struct drm_pagemap *dpagemap,
-			const struct msvm_window *window, unsigned long *start)
+			struct msvm_window *window, unsigned long *start)
 {
 	struct msvm_move move = {
 		.msvm = msvm,
@@ -417,6 +417,8 @@ int msvm_migrate_window(struct drm_msvm *msvm, struct drm_pagemap *dpagemap,
 		if (!skip)
 			err = msvm_move(&move, from, to);
 	}
+	if (move.left && move.err == -EBUSY)
+		window->busy = true;
 	msvm_stat_add(msvm, MSVM_STAT_PREFETCHED_PAGES,
 		      move.moved >> PAGE_SHIFT);
 	return err;

@@ -72,6 +72,7 @@ struct msvm_fault {
  * @dev_id: Which device that is: the slot may be another's by then.
  * @own: Slots of that device.
  * @to_peer: See &msvm_block.to_peer.
+ * @busy: Some of it could not be moved for now.
  */
 struct msvm_window {
 	unsigned long start;
@@ -80,6 +81,7 @@ struct msvm_window {
 	u32 dev_id;
 	u64 own;
 	bool to_peer;
+	bool busy;
 };
 
 /**

@@ -15,6 +15,13 @@
 #include "msvm_internal.h"
 #include "msvm_memory.h"
 
+/*
+ * Times that a window is gone through: a page that somebody has a reference to for a
+ * moment (compaction, a batch of another CPU) leaves its leaf behind. The kernel's
+ * migrate_pages() tries 10 times, but pages that were asked for.
+ */
+#define MSVM_PREFETCH_PASSES	3
+
 /* Take the first window, or none. */
 static bool msvm_prefetch_next(struct msvm_prefetch *prefetch,
 			       struct msvm_window *window)
@@ -48,7 +55,7 @@ static struct drm_pagemap *msvm_prefetch_target(struct drm_msvm *msvm,
 
 /* Move one piece. Return: whether there is more. */
 static bool msvm_prefetch_piece(struct drm_msvm *msvm,
-				const struct msvm_window *window,
+				struct msvm_window *window,
 				unsigned long *start)
 {
 	struct drm_pagemap *dpagemap;
@@ -110,11 +117,17 @@ static void msvm_prefetch_work(struct work_struct *work)
 	struct drm_msvm *msvm = container_of(prefetch, struct drm_msvm, prefetch);
 	struct msvm_window window;
 	unsigned long start;
+	unsigned int pass;
 
 	while (msvm_prefetch_next(prefetch, &window)) {
-		start = window.start;
-		while (msvm_prefetch_piece(msvm, &window, &start))
-			cond_resched();
+		for (pass = 0; pass < MSVM_PREFETCH_PASSES; pass++) {
+			window.busy = false;
+			start = window.start;
+			while (msvm_prefetch_piece(msvm, &window, &start))
+				cond_resched();
+			if (!window.busy)
+				break;
+		}
 	}
 }
 
