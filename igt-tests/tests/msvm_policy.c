@@ -19,6 +19,7 @@
 #define MIB	(1UL << 20)
 #define VRAM	ATTR("vram_mib=8")
 #define PEERS	VRAM ATTR("peer_group=1")
+#define SLOW	VRAM ATTR("copy_mbps=1")
 
 static char *begin(const char *placement, size_t len)
 {
@@ -495,6 +496,8 @@ igt_main
 	each_made("uvm-compat", "as nvidia-uvm", MSVM_ONLY, VRAM, uvm_compat);
 	each_made("system", "nowhere else", MSVM_ONLY, PEERS, stays);
 	each_made("to-system", "from a GPU as well", MSVM_ONLY, VRAM, to_system);
+	each_made("to-system-slow", "if that takes longer than HMM's second",
+		  MSVM_ONLY, SLOW, to_system);
 	each_made("preferred", "at one of a list", MSVM_ONLY, VRAM, preferred);
 	each_made("preferred-peers", "likewise, with peers", MSVM_ONLY, PEERS,
 		  preferred);

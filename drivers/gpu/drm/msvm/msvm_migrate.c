@@ -278,12 +278,17 @@ int msvm_migrate_range(struct drm_msvm_range *range,
 int msvm_range_to_system(struct drm_msvm_range *range)
 {
 	struct drm_msvm *msvm = msvm_range_context(range);
+	struct msvm_census census;
 	int err;
 
 	lockdep_assert_held(&range->lock);
 
 	err = msvm_fail_alloc() ? -ENOMEM :
 	      drm_gpusvm_range_evict(range->base.gpusvm, &range->base);
+	/* HMM's second is over, but if the copies took that long all may be back. */
+	if ((err == -EBUSY || err == -ETIME) &&
+	    !msvm_take_census(range, &census) && !census.device)
+		err = 0;
 	if (!err)
 		msvm_stat_inc(msvm, MSVM_STAT_MOVES_TO_SYSTEM);
 	trace_msvm_move(msvm->id, drm_gpusvm_range_start(&range->base),
