@@ -202,7 +202,8 @@ qemu_command() {
 	args+=${APPEND:+" $APPEND"}
 
 	# shellcheck disable=SC2054 # QEMU's own commas
-	QEMU=("${QEMU_PROGRAM[@]}" -name drm-msvm,process=qemu-system-x86 -M q35 "${ACCEL[@]}" -smp "$SMP" -m "$MEM"
+	QEMU=("${QEMU_PROGRAM[@]}" -name drm-msvm,process=qemu-system-x86
+		-M q35 "${ACCEL[@]}" -smp "$SMP" -m "$MEM"
 		-nodefaults -no-user-config -display none -no-reboot
 		-kernel "$(kernel_image "$KERNEL")" -initrd "$BUILD/pack/initrd" -append "$args"
 		-chardev "pipe,id=con,path=$RUN_DIR/con" -serial chardev:con
