@@ -286,24 +286,13 @@ static void ready_madvise(struct vsvm_set *set, char *p, size_t len)
 	munmap(sum, SZ_4K);
 }
 
-/*
- * A request beats what was said, until the next fault. So it is not the GPU's own: that
- * one would fault to map it.
- */
+/* A request beats what was said, until the next fault. */
 static void ready_prefetch_madvise(struct vsvm_set *set, char *p, size_t len)
 {
-	int gpu = next_gpu(set), other = (gpu + 1) % set->n, tries = 0;
-	size_t size = blocks(len);
-	struct drm_vsvm_cmd cmd = vram_prefetch(set, p, size, gpu);
-	uint32_t where = where_gpu(set, gpu);
+	int gpu = next_gpu(set);
 
-	prefer(set, p, size, other);
-	/* The kernel's own batches may hold a page for a moment. */
-	do {
-		vsvm_run(set, other, &cmd, 1);
-	} while (++tries < 100 &&
-		 vram_count(set, p, size, where) < size / SZ_4K);
-	vram_expect(set, p, size, where);
+	prefer(set, p, blocks(len), (gpu + 1) % set->n);
+	vram_fetch(set, gpu, p, blocks(len));
 }
 
 const struct kind kinds[] = {

@@ -78,6 +78,26 @@ static void no_access(struct vsvm_set *set)
 	munmap(p, SZ_2M);
 }
 
+/* Nor does it get a mapping without a fault, by prefetching what is around it. */
+static void no_access_prefetch(struct vsvm_set *set)
+{
+	char *p = touched(set, SZ_2M), *mid = p + SZ_64K;
+	int gpu;
+
+	for (gpu = 0; gpu < set->n; gpu++) {
+		attr_set(set, mid, SZ_64K, attr_no_access(set, gpu, true));
+		vram_fetch(set, gpu, p, SZ_2M);
+		expect_refused(set, gpu, mid);
+		expect_refused(set, gpu, mid + SZ_64K - 8);
+		expect_same(set, gpu, mid - 8);
+		expect_same(set, gpu, mid + SZ_64K);
+		attr_set(set, mid, SZ_64K, attr_no_access(set, gpu, false));
+		expect_same(set, gpu, mid);
+	}
+	pattern_check(p, SZ_2M, 1);
+	munmap(p, SZ_2M);
+}
+
 /* Before anybody touched it, in pieces of all sizes. */
 static void no_access_first(struct vsvm_set *set)
 {
@@ -531,6 +551,8 @@ igt_main
 	     no_access);
 	each("no-access-first", "Nor if nobody touched it before.", MSVM_ONLY,
 	     no_access_first);
+	each_made("no-access-prefetch", "Nor if it prefetches it.", MSVM_ONLY, VRAM,
+		  no_access_prefetch);
 	each("no-access-shared", "Nor shared memory.", MSVM_ONLY,
 	     no_access_shared);
 	each_made("no-access-kept", "Nor memory that is kept mapped.", MSVM_ONLY,

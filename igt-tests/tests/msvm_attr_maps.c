@@ -203,14 +203,24 @@ static void cuda_prefetch_host(void)
 	pattern_check(p, LEN, 1);
 }
 
-/* A prefetch says nothing that stays. */
+/* A prefetch says nothing that stays, but is done, and mapped where it went. */
 static void cuda_prefetch_over_preferred(void)
 {
+	struct drm_vsvm_cmd touches[2] = {
+		vsvm_touch(p), vsvm_touch(p + LEN - 4),
+	};
+	uint64_t faults;
+
 	say(attr_preferred(&set, 0));
-	vram_migrate(&set, p, LEN, 1);
+	vram_fetch(&set, 1, p, LEN);
+	faults = attr_faults(&set, 1);
+	vsvm_run(&set, 1, touches, 2);
+	igt_assert_eq_u64(attr_faults(&set, 1), faults);
 	is_at(where_gpu(&set, 1));
 	igt_assert_eq(attr_at(&set, p, LEN).preferred_location,
 		      where_gpu(&set, 0));
+	sees(0, 1);
+	is_at(where_gpu(&set, 0));
 }
 
 /* Contents that nobody needs: memory is emptied, but not left undefined. */

@@ -191,6 +191,7 @@ int drm_msvm_device_evict_all(struct drm_msvm_device *dev);
 
 int drm_msvm_migrate(struct drm_msvm_member *member, u64 start, u64 end,
 		     struct drm_msvm_device *to);
+int drm_msvm_map(struct drm_msvm_member *member, u64 start, u64 end);
 int drm_msvm_residency(struct drm_msvm_member *member, u64 start,
 		       unsigned int npages, u32 *where);
 

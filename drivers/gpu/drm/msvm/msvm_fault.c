@@ -433,6 +433,8 @@ static int msvm_fault_try(struct msvm_fault *fault)
 		if (fault->walk_failed)
 			err = msvm_fault_shrink(fault, range, err);
 	}
+	if (!err)
+		fault->served_end = drm_gpusvm_range_end(&range->base);
 	too_large = range->too_large;
 	mutex_unlock(&range->lock);
 
@@ -586,6 +588,21 @@ int msvm_fault_hastily(struct drm_msvm_member *member, u64 addr,
 	err = msvm_fault_serve_at(&fault, addr, access);
 	if (err)
 		msvm_stat_error(member->msvm, err);
+	return err;
+}
+
+/*
+ * Map for a member what is at an address where it is, or where it reaches it. Context: as
+ * drm_msvm_handle_fault(). Return: as there, and in @end up to where that was.
+ */
+int msvm_fault_in_place(struct drm_msvm_member *member, u64 addr, u64 *end)
+{
+	struct msvm_fault fault = { .member = member, .stay = true };
+	int err;
+
+	err = msvm_fault_serve_at(&fault, addr, DRM_MSVM_ACCESS_READ);
+	if (!err)
+		*end = fault.served_end;
 	return err;
 }
 

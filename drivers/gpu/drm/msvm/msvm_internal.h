@@ -499,6 +499,7 @@ int msvm_fault_serve_for(struct msvm_fault_worker *worker,
 			 enum drm_msvm_access access);
 int msvm_fault_hastily(struct drm_msvm_member *member, u64 addr,
 		       enum drm_msvm_access access);
+int msvm_fault_in_place(struct drm_msvm_member *member, u64 addr, u64 *end);
 void msvm_fault_count(struct drm_msvm_member *member);
 
 /* msvm_walk.c */

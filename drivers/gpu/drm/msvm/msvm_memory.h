@@ -247,7 +247,18 @@ int msvm_migrate_range(struct drm_msvm_range *range,
 		       struct drm_pagemap *dpagemap, unsigned long focus,
 		       bool to_peer);
 int msvm_range_to_system(struct drm_msvm_range *range);
+
+/* Part of an interval in one VMA. */
+struct msvm_vma_part {
+	unsigned long start;
+	unsigned long end;
+	bool movable;
+};
+
+bool msvm_next_part(struct mm_struct *mm, unsigned long start,
+		    unsigned long end, struct msvm_vma_part *part);
 struct msvm_window;
+int msvm_request_stopped(struct drm_msvm_member *member);
 int msvm_migrate_window(struct drm_msvm *msvm, struct drm_pagemap *dpagemap,
 			struct msvm_window *window, unsigned long *start);
 

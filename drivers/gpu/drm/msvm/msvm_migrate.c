@@ -306,16 +306,12 @@ bool msvm_vma_movable(const struct vm_area_struct *vma)
 	       !(vma->vm_flags & (VM_SPECIAL | VM_DROPPABLE));
 }
 
-/* Part of an interval in one VMA. */
-struct msvm_vma_part {
-	unsigned long start;
-	unsigned long end;
-	bool movable;
-};
-
-/* The next part of [@start, @end) that has memory. Return: false: none. */
-static bool msvm_next_part(struct mm_struct *mm, unsigned long start,
-			   unsigned long end, struct msvm_vma_part *part)
+/*
+ * The next part of [@start, @end) that has memory. Context: sleeps; takes mmap_lock.
+ * Return: false: none.
+ */
+bool msvm_next_part(struct mm_struct *mm, unsigned long start,
+		    unsigned long end, struct msvm_vma_part *part)
 {
 	struct vm_area_struct *vma;
 
@@ -429,8 +425,8 @@ int msvm_migrate_window(struct drm_msvm *msvm, struct drm_pagemap *dpagemap,
 	return err;
 }
 
-/* Must the move stop? */
-static int msvm_migrate_stopped(struct drm_msvm_member *member)
+/* Must what was requested stop? Return: 0, -EIO, -EINTR. */
+int msvm_request_stopped(struct drm_msvm_member *member)
 {
 	/* Pairs with WRITE_ONCE() in drm_msvm_leave_begin() and msvm_zap_wait(). */
 	if (READ_ONCE(member->wedged))
@@ -469,7 +465,7 @@ static int msvm_migrate_to_device(struct drm_msvm_member *member, u64 start,
 		}
 		/* Memory that goes away in between is not asked for again. */
 		stop = min(ALIGN(part.start + 1, SZ_2M), part.end);
-		err = msvm_migrate_stopped(member) ?:
+		err = msvm_request_stopped(member) ?:
 		      msvm_move(&move, part.start, stop);
 		if (err)
 			break;
@@ -510,7 +506,7 @@ static int msvm_migrate_to_system(struct drm_msvm_member *member, u64 start,
 	while (start < end && msvm_next_part(mm, start, end, &part)) {
 		hole |= part.start > start;
 		stop = min(ALIGN(part.start + 1, SZ_2M), part.end);
-		err = msvm_migrate_stopped(member) ?:
+		err = msvm_request_stopped(member) ?:
 		      msvm_piece_to_system(&notifier, part.start,
 					   PHYS_PFN(stop - part.start), pfns);
 		if (err == -EBUSY || err == -EFAULT)

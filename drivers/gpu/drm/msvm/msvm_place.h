@@ -32,12 +32,14 @@ struct msvm_policy;
  * @walk_failed: It was the walk that failed, so a smaller range may do.
  * @hold: This try holds mmap_lock from the walk to the commit.
  * @hasty: Give up after a few tries.
- * @stay: Memory was brought to where the fault can be served: leave it there.
+ * @stay: Memory was brought to where the fault can be served, or was asked to be mapped
+ *	where it is: leave it there.
  * @nowhere: None of the memory existed when it was decided where to have it.
  * @counted: It is counted in the range's history.
  * @napping: It was told to wait, for the first time at @nap_began.
  * @nap_began: When that was, ns.
  * @faults: Faults of the member in the range lately, this one included.
+ * @served_end: End of the range that was served.
  * @decision: What was decided last, if anything was.
  */
 struct msvm_fault {
@@ -58,6 +60,7 @@ struct msvm_fault {
 	bool napping;
 	u64 nap_began;
 	unsigned int faults;
+	unsigned long served_end;
 	struct msvm_decision decision;
 };
 

@@ -515,12 +515,15 @@ static int vsvm_cmd_prefetch(struct vsvm_run *run,
 	int err;
 
 	err = vsvm_prefetch(vm, cmd->dst, cmd->len, cmd->arg0);
-	if (err) {
+	/* No fault: that would go by the policy. */
+	if (!err && cmd->arg0 == vm->gpu->index + 1 &&
+	    vm->layout == DRM_VSVM_VM_LAYOUT_MSVM)
+		err = vsvm_map_here(vm, cmd->dst, cmd->len);
+	if (err)
 		/* As for a fault that was given up on. */
 		flush_signals(current);
-		return vsvm_run_stopped(run);
-	}
-	if (cmd->arg0 != vm->gpu->index + 1)
+	if (err || cmd->arg0 != vm->gpu->index + 1 ||
+	    vm->layout == DRM_VSVM_VM_LAYOUT_MSVM)
 		return vsvm_run_stopped(run);
 	for (addr = cmd->dst; addr < end; addr = PAGE_ALIGN_DOWN(addr) + PAGE_SIZE) {
 		/* Memory that is not there is nobody's error yet. */

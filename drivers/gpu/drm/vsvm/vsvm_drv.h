@@ -562,6 +562,7 @@ int vsvm_memory_ioctl(struct drm_device *drm, void *data,
 		      struct drm_file *file);
 int vsvm_keep_ioctl(struct drm_device *drm, void *data, struct drm_file *file);
 int vsvm_prefetch(struct vsvm_vm *vm, u64 start, u64 len, u32 target);
+int vsvm_map_here(struct vsvm_vm *vm, u64 start, u64 len);
 
 /* vsvm_attr.c */
 int vsvm_set_attr_ioctl(struct drm_device *drm, void *data,

@@ -65,6 +65,20 @@ int vsvm_prefetch(struct vsvm_vm *vm, u64 start, u64 len, u32 target)
 	       -EINTR : 0;
 }
 
+/*
+ * Have memory that was moved mapped where it is; a VM without page faults has what it
+ * keeps mapped. Context and return: as vsvm_prefetch().
+ */
+int vsvm_map_here(struct vsvm_vm *vm, u64 start, u64 len)
+{
+	u64 first = PAGE_ALIGN_DOWN(start);
+	u64 end = min(PAGE_ALIGN(start + len), vsvm_gpu_va_end(vm->gpu));
+
+	if (!vm->gpu->config.page_faults || first >= end)
+		return 0;
+	return drm_msvm_map(&vm->member, first, end) == -EINTR ? -EINTR : 0;
+}
+
 bool vsvm_interval_ok(u64 start, u64 len)
 {
 	u64 end;
