@@ -368,6 +368,51 @@ static void peer_access(struct vsvm_set *set)
 	end(set, p, 3 * SZ_2M);
 }
 
+static uint64_t peer_maps(struct vsvm_set *set)
+{
+	uint64_t sum = 0;
+	int gpu;
+
+	for (gpu = 0; gpu < set->n; gpu++)
+		sum += gpu_counter(set->fd[gpu], "peer_maps");
+	return sum;
+}
+
+/* Nor does one copy from another, whoever wants the memory moved or evicted. */
+static void peer_access_off(struct vsvm_set *set)
+{
+	char *p = begin("follow-fault", 6 * SZ_2M), *moved = p + 5 * SZ_2M;
+	int last = set->n - 1, i;
+	uint64_t before;
+
+	igt_require_f(peers(set), "no GPU reaches another's memory\n");
+	policy_set("placement", "follow-fault");
+	policy_set("peer_access", "off");
+	policy_set("evict_to", "peer");
+	before = peer_maps(set);
+	for (i = 0; i < 6; i++)
+		pattern_fill(p + i * SZ_2M, SZ_2M, i);
+	vsvm_gpu_check(set, 0, p, SZ_2M, 0);
+	vsvm_gpu_check(set, last, p, SZ_2M, 0);
+	vram_expect(set, p, SZ_2M, where_gpu(set, last));
+	vram_migrate(set, p, SZ_2M, 0);
+	for (i = 0; i < 6; i++)
+		vsvm_gpu_check(set, 0, p + i * SZ_2M, SZ_2M, i);
+	vram_expect(set, moved, SZ_2M, where_gpu(set, 0));
+	for (i = 1; i < set->n; i++)
+		igt_assert_eq_u64(vram_count(set, p, 6 * SZ_2M,
+					     where_gpu(set, i)), 0);
+	igt_assert(vram_count(set, p, 6 * SZ_2M, WHERE_SYSTEM));
+	igt_assert_eq_u64(peer_maps(set), before);
+	/* It would have been seen. */
+	policy_set("peer_access", "on");
+	vram_migrate(set, moved, SZ_2M, last);
+	igt_assert(peer_maps(set) > before);
+	for (i = 0; i < 6; i++)
+		pattern_check(p + i * SZ_2M, SZ_2M, i);
+	end(set, p, 6 * SZ_2M);
+}
+
 /* Ranges are no larger than the policy says. */
 static void chunk_sizes(struct vsvm_set *set)
 {
@@ -520,6 +565,8 @@ igt_main
 	each_made("adaptive-peers", "likewise, with peers", MSVM_ONLY, PEERS,
 		  adaptive);
 	each_made("peer-access", "others' memory", MSVM_ONLY, PEERS, peer_access);
+	each_made("peer-access-off", "nor is it copied", MSVM_ONLY, PEERS,
+		  peer_access_off);
 	each_made("chunk-sizes", "sizes of ranges", MSVM_ONLY, VRAM,
 		  chunk_sizes);
 	each_made("reasons", "why, in numbers", MSVM_ONLY, VRAM, reasons);

@@ -597,7 +597,10 @@ int msvm_fault_hastily(struct drm_msvm_member *member, u64 addr,
  */
 int msvm_fault_in_place(struct drm_msvm_member *member, u64 addr, u64 *end)
 {
-	struct msvm_fault fault = { .member = member, .stay = true };
+	struct msvm_fault fault = {
+		.member = member,
+		.stay = !msvm_mutated(MSVM_MUTATE_MAP_BY_POLICY),
+	};
 	int err;
 
 	err = msvm_fault_serve_at(&fault, addr, DRM_MSVM_ACCESS_READ);

@@ -50,6 +50,8 @@ static const char * const msvm_mutation_names[] = {
 	[MSVM_MUTATE_LEND_TO_ANY] = "lend_to_any",
 	[MSVM_MUTATE_KEEP_NO_ATTR] = "keep_no_attr",
 	[MSVM_MUTATE_ATOMICS_ANYWHERE] = "atomics_anywhere",
+	[MSVM_MUTATE_COPY_FROM_ANY] = "copy_from_any",
+	[MSVM_MUTATE_MAP_BY_POLICY] = "map_by_policy",
 };
 
 static_assert(ARRAY_SIZE(msvm_mutation_names) == MSVM_MUTATIONS);

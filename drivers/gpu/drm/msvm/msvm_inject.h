@@ -67,6 +67,10 @@ enum msvm_mutation {
 	MSVM_MUTATE_KEEP_NO_ATTR,
 	/* A device's atomics do not fault where the memory is not its own. */
 	MSVM_MUTATE_ATOMICS_ANYWHERE,
+	/* Memory is copied from another device although the policy rules that out. */
+	MSVM_MUTATE_COPY_FROM_ANY,
+	/* What is to be mapped where it is goes where the policy wants it. */
+	MSVM_MUTATE_MAP_BY_POLICY,
 	MSVM_MUTATIONS
 };
 

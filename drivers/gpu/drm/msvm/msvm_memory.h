@@ -22,6 +22,7 @@
 struct drm_msvm;
 struct drm_msvm_device;
 struct drm_msvm_range;
+struct msvm_policy_params;
 
 /**
  * struct msvm_memory - The memory of a device.
@@ -245,7 +246,7 @@ extern const struct drm_pagemap_devmem_ops msvm_devmem_ops;
 struct msvm_census;
 int msvm_migrate_range(struct drm_msvm_range *range,
 		       struct drm_pagemap *dpagemap, unsigned long focus,
-		       bool to_peer);
+		       const struct msvm_policy_params *params);
 int msvm_range_to_system(struct drm_msvm_range *range);
 
 /* Part of an interval in one VMA. */

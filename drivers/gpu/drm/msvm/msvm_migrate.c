@@ -32,6 +32,8 @@ static const unsigned long msvm_move_sizes[] = DRM_MSVM_CHUNK_SIZES;
  * @dpagemap: Where to.
  * @focus: Single pages are tried around this address only; ULONG_MAX: everywhere.
  * @to_peer: See &msvm_block.to_peer.
+ * @by_system: Nothing is copied from one device's memory to another's: what is in
+ *	another's goes by system memory.
  * @hint: It is moved along with what is wanted: only where there is room.
  * @full: There was no room, in spite of waiting for some.
  * @moved: Bytes moved, or there already.
@@ -43,6 +45,7 @@ struct msvm_move {
 	struct drm_pagemap *dpagemap;
 	unsigned long focus;
 	bool to_peer;
+	bool by_system;
 	bool hint;
 	bool full;
 	unsigned long moved;
@@ -114,10 +117,11 @@ static const struct mmu_interval_notifier_ops msvm_move_ops = {
 };
 
 /*
- * Bring the device pages among at most 512 pages back, by the same fault that the
- * CPU would take, and touch no other page.
+ * Bring the device pages among at most 512 pages back, other than those of @keep, by
+ * the same fault that the CPU would take, and touch no other page.
  */
 static int msvm_piece_to_system(struct mmu_interval_notifier *notifier,
+				const struct msvm_pagemap *keep,
 				unsigned long start, unsigned long npages,
 				unsigned long *pfns)
 {
@@ -137,12 +141,13 @@ static int msvm_piece_to_system(struct mmu_interval_notifier *notifier,
 	if (err)
 		return err;
 	for (i = 0; i < npages; i++) {
-		bool device = (pfns[i] & HMM_PFN_VALID) &&
-			      msvm_pagemap_of_pfn(pfns[i] & ~HMM_PFN_FLAGS);
+		const struct msvm_pagemap *in = NULL;
 
+		if (pfns[i] & HMM_PFN_VALID)
+			in = msvm_pagemap_of_pfn(pfns[i] & ~HMM_PFN_FLAGS);
 		/* What to do now, for each page. */
-		pfns[i] = device ? HMM_PFN_REQ_FAULT : 0;
-		any |= device;
+		pfns[i] = in && in != keep ? HMM_PFN_REQ_FAULT : 0;
+		any |= pfns[i];
 	}
 	if (!any)
 		return 0;
@@ -152,8 +157,9 @@ static int msvm_piece_to_system(struct mmu_interval_notifier *notifier,
 }
 
 /*
- * The pages may be in the memory of a device that does not reach the destination:
- * they go by system memory. Return: whether they are there now.
+ * The pages may be in the memory of a device that the destination does not reach, or is
+ * not to: they go by system memory. Return: whether they are there now, or at the
+ * destination.
  */
 static bool msvm_move_by_system(struct msvm_move *move, unsigned long start,
 				unsigned long size)
@@ -170,13 +176,30 @@ static bool msvm_move_by_system(struct msvm_move *move, unsigned long start,
 	      mmu_interval_notifier_insert(&notifier, move->msvm->mm, start,
 					   size, &msvm_move_ops);
 	if (!err) {
-		err = msvm_piece_to_system(&notifier, start,
-					   size >> PAGE_SHIFT, pfns);
+		err = msvm_piece_to_system(&notifier,
+					   to_msvm_pagemap(move->dpagemap),
+					   start, size >> PAGE_SHIFT, pfns);
 		mmu_interval_notifier_remove(&notifier);
 	}
 	kvfree(pfns);
 
 	return !err;
+}
+
+/* Move an interval as a whole, by system memory if need be. */
+static int msvm_move_try(struct msvm_move *move, unsigned long start,
+			 unsigned long size)
+{
+	int err;
+
+	if (move->by_system && !msvm_mutated(MSVM_MUTATE_COPY_FROM_ANY))
+		/* What somebody moves to another device meanwhile is copied from there. */
+		return msvm_move_by_system(move, start, size) ?
+		       msvm_move_once(move, start, size) : -EBUSY;
+	err = msvm_move_once(move, start, size);
+	if (err == -EFAULT && msvm_move_by_system(move, start, size))
+		err = msvm_move_once(move, start, size);
+	return err;
 }
 
 /* Errors after which nothing else will do. After others memory stays where it is. */
@@ -208,9 +231,7 @@ static int msvm_move(struct msvm_move *move, unsigned long start,
 				break;
 		size = msvm_move_sizes[i];
 
-		err = msvm_move_once(move, addr, size);
-		if (err == -EFAULT && msvm_move_by_system(move, addr, size))
-			err = msvm_move_once(move, addr, size);
+		err = msvm_move_try(move, addr, size);
 		if (!err) {
 			move->moved += size;
 			addr += size;
@@ -237,7 +258,8 @@ static int msvm_move(struct msvm_move *move, unsigned long start,
 }
 
 /*
- * Move a range to a device, as far as that works, single pages around @focus only.
+ * Move a range to a device, as far as that works, single pages around @focus only, with
+ * other devices as the policy allows.
  * Context: sleeps; range mutex held, not the notifier lock. The caller has
  * references to the mm's users and to the pagemap.
  *
@@ -246,14 +268,15 @@ static int msvm_move(struct msvm_move *move, unsigned long start,
  */
 int msvm_migrate_range(struct drm_msvm_range *range,
 		       struct drm_pagemap *dpagemap, unsigned long focus,
-		       bool to_peer)
+		       const struct msvm_policy_params *params)
 {
 	struct drm_msvm *msvm = msvm_range_context(range);
 	struct msvm_move move = {
 		.msvm = msvm,
 		.dpagemap = dpagemap,
 		.focus = focus,
-		.to_peer = to_peer,
+		.to_peer = msvm_evicts_to_peer(params),
+		.by_system = params->peer_access == MSVM_PEER_OFF,
 	};
 	int err;
 
@@ -444,7 +467,8 @@ static int msvm_migrate_to_device(struct drm_msvm_member *member, u64 start,
 	struct msvm_move move = {
 		.msvm = msvm,
 		.focus = ULONG_MAX,
-		.to_peer = policy->params.evict_to == MSVM_EVICT_TO_PEER,
+		.to_peer = msvm_evicts_to_peer(&policy->params),
+		.by_system = policy->params.peer_access == MSVM_PEER_OFF,
 	};
 	struct msvm_vma_part part;
 	bool other = false, hole = false;
@@ -507,7 +531,7 @@ static int msvm_migrate_to_system(struct drm_msvm_member *member, u64 start,
 		hole |= part.start > start;
 		stop = min(ALIGN(part.start + 1, SZ_2M), part.end);
 		err = msvm_request_stopped(member) ?:
-		      msvm_piece_to_system(&notifier, part.start,
+		      msvm_piece_to_system(&notifier, NULL, part.start,
 					   PHYS_PFN(stop - part.start), pfns);
 		if (err == -EBUSY || err == -EFAULT)
 			busy = -EBUSY;

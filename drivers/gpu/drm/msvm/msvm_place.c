@@ -191,7 +191,6 @@ void msvm_place_moved(struct msvm_fault *fault, struct drm_msvm_range *range,
 static int msvm_place_move(struct msvm_fault *fault, struct drm_msvm_range *range,
 			   struct drm_pagemap *dpagemap)
 {
-	bool to_peer = fault->policy->params.evict_to == MSVM_EVICT_TO_PEER;
 	u8 to = fault->decision.to;
 	u64 began = ktime_get_ns();
 	int err;
@@ -199,7 +198,8 @@ static int msvm_place_move(struct msvm_fault *fault, struct drm_msvm_range *rang
 	if (to == MSVM_AT_SYSTEM)
 		err = msvm_range_to_system(range);
 	else if (dpagemap)
-		err = msvm_migrate_range(range, dpagemap, fault->addr, to_peer);
+		err = msvm_migrate_range(range, dpagemap, fault->addr,
+					 &fault->policy->params);
 	else
 		return 0;
 	if (!err) {

@@ -64,7 +64,8 @@ enum msvm_map_mode {
  * enum msvm_peer_access - May a device map another's memory?
  * @MSVM_PEER_AUTO: Where it is not farther than system memory.
  * @MSVM_PEER_ON: Wherever it reaches it.
- * @MSVM_PEER_OFF: Never; memory goes to system memory first.
+ * @MSVM_PEER_OFF: Never, nor copy from it; memory goes to system memory first, and
+ *	is not evicted to another device's.
  * @MSVM_PEER_ACCESSES: How many there are.
  */
 enum msvm_peer_access {
@@ -151,6 +152,13 @@ struct msvm_policy_params {
 	u32 nr_preferred;
 	char preferred[MSVM_POLICY_DEVICES][MSVM_POLICY_NAME];
 };
+
+/* Is memory evicted to other devices' if there is room? One copies from the other then. */
+static inline bool msvm_evicts_to_peer(const struct msvm_policy_params *params)
+{
+	return params->evict_to == MSVM_EVICT_TO_PEER &&
+	       params->peer_access != MSVM_PEER_OFF;
+}
 
 extern const struct msvm_policy_params msvm_policy_default;
 extern const char * const msvm_placement_names[MSVM_PLACEMENTS + 1];

@@ -172,8 +172,7 @@ void msvm_prefetch_window(struct msvm_fault *fault)
 			.slot = decision->to,
 			.dev_id = dev_id,
 			.own = own,
-			.to_peer = fault->policy->params.evict_to ==
-				   MSVM_EVICT_TO_PEER,
+			.to_peer = msvm_evicts_to_peer(&fault->policy->params),
 		};
 	spin_unlock(&prefetch->lock);
 	queue_work(msvm_memory_wq, &prefetch->work);

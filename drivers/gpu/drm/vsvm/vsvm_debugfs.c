@@ -40,6 +40,7 @@ static int vsvm_counters_show(struct seq_file *m, void *unused)
 	seq_printf(m, "zaps: %lld\n", atomic64_read(&gpu->zaps));
 	seq_printf(m, "flushes: %lld\n", atomic64_read(&gpu->flushes));
 	seq_printf(m, "copies: %lld\n", atomic64_read(&gpu->copies));
+	seq_printf(m, "peer_maps: %lld\n", atomic64_read(&gpu->peer_maps));
 	seq_printf(m, "has_pm: %d\n", gpu->has_pm);
 	seq_printf(m, "suspends: %d\n", atomic_read(&gpu->suspends));
 	seq_printf(m, "resumes: %d\n", atomic_read(&gpu->resumes));

@@ -305,6 +305,8 @@ struct vsvm_gpu {
 	atomic_t resets;
 	/** @copies: Copies made to and from its memory. */
 	atomic64_t copies;
+	/** @peer_maps: Times that others were given addresses of its memory. */
+	atomic64_t peer_maps;
 	/** @fail_copy: The how manieth of them fails, 0: none (debugfs). */
 	atomic_t fail_copy;
 	/** @fail_alloc: Next so many allocations of its memory fail (debugfs). */

@@ -204,6 +204,7 @@ static dma_addr_t vsvm_peer_map(struct drm_msvm_device *dev, struct device *peer
 
 	if (atomic_add_unless(&gpu->fail_peer_map, -1, 0))
 		return DMA_MAPPING_ERROR;
+	atomic64_inc(&gpu->peer_maps);
 	if (gpu->bar.size)
 		return vsvm_pci_peer_map(gpu, peer, offset, size, dir);
 	return ((u64)(gpu->index + 1) << VSVM_BUS_SHIFT) + offset;
