@@ -509,9 +509,12 @@ static int msvm_fault_loop(struct msvm_fault *fault)
 	}
 }
 
-/* Serve a fault of the member. Return: as msvm_fault_serve_for(). */
-static int msvm_fault_serve_at(struct msvm_fault *fault, u64 addr,
-			       enum drm_msvm_access access)
+/*
+ * Serve a fault of the member, by what is set in @fault already. Context: as
+ * drm_msvm_handle_fault(). Return: as msvm_fault_serve_for().
+ */
+int msvm_fault_serve_at(struct msvm_fault *fault, u64 addr,
+			enum drm_msvm_access access)
 {
 	struct drm_msvm_member *member = fault->member;
 	struct drm_msvm *msvm = member->msvm;
@@ -588,24 +591,6 @@ int msvm_fault_hastily(struct drm_msvm_member *member, u64 addr,
 	err = msvm_fault_serve_at(&fault, addr, access);
 	if (err)
 		msvm_stat_error(member->msvm, err);
-	return err;
-}
-
-/*
- * Map for a member what is at an address where it is, or where it reaches it. Context: as
- * drm_msvm_handle_fault(). Return: as there, and in @end up to where that was.
- */
-int msvm_fault_in_place(struct drm_msvm_member *member, u64 addr, u64 *end)
-{
-	struct msvm_fault fault = {
-		.member = member,
-		.stay = !msvm_mutated(MSVM_MUTATE_MAP_BY_POLICY),
-	};
-	int err;
-
-	err = msvm_fault_serve_at(&fault, addr, DRM_MSVM_ACCESS_READ);
-	if (!err)
-		*end = fault.served_end;
 	return err;
 }
 

@@ -499,7 +499,8 @@ int msvm_fault_serve_for(struct msvm_fault_worker *worker,
 			 enum drm_msvm_access access);
 int msvm_fault_hastily(struct drm_msvm_member *member, u64 addr,
 		       enum drm_msvm_access access);
-int msvm_fault_in_place(struct drm_msvm_member *member, u64 addr, u64 *end);
+int msvm_fault_serve_at(struct msvm_fault *fault, u64 addr,
+			enum drm_msvm_access access);
 void msvm_fault_count(struct drm_msvm_member *member);
 
 /* msvm_walk.c */

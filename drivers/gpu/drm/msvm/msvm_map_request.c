@@ -16,6 +16,24 @@ static bool msvm_map_over(int err)
 	return err == -EINTR || err == -EIO || err == -ESRCH;
 }
 
+/*
+ * Map what is at an address, where it is or where the member reaches it. Context and
+ * return: as drm_msvm_handle_fault(), and in @end up to where that was.
+ */
+static int msvm_map_in_place(struct drm_msvm_member *member, u64 addr, u64 *end)
+{
+	struct msvm_fault fault = {
+		.member = member,
+		.stay = !msvm_mutated(MSVM_MUTATE_MAP_BY_POLICY),
+	};
+	int err;
+
+	err = msvm_fault_serve_at(&fault, addr, DRM_MSVM_ACCESS_READ);
+	if (!err)
+		*end = fault.served_end;
+	return err;
+}
+
 /* Map what is in [@start, @end) of one VMA. Return: 0, or the last error. */
 static int msvm_map_part(struct drm_msvm_member *member, u64 start, u64 end)
 {
@@ -27,7 +45,7 @@ static int msvm_map_part(struct drm_msvm_member *member, u64 start, u64 end)
 		if (one)
 			return one;
 		next = start + PAGE_SIZE;
-		one = msvm_fault_in_place(member, start, &next);
+		one = msvm_map_in_place(member, start, &next);
 		/* All of the VMA is of that kind. */
 		if (one == -EOPNOTSUPP || msvm_map_over(one))
 			return one;

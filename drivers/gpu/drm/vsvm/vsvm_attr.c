@@ -11,6 +11,7 @@
 #include <drm/drm_msvm_attr.h>
 
 #include "vsvm_drv.h"
+#include "vsvm_pages.h"
 
 #define VSVM_ATTR_MAX		16
 /* VMs of one call. Each is locked: lockdep knows no more of a kind. */

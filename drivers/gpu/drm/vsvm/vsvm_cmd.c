@@ -13,6 +13,7 @@
 
 #include "vsvm_drv.h"
 #include "vsvm_edu.h"
+#include "vsvm_pages.h"
 
 /*
  * Faults in a row at one address before the job fails: each of them was served,

@@ -14,6 +14,7 @@
 #include "vsvm_drv.h"
 #include "vsvm_edu.h"
 #include "vsvm_hmm.h"
+#include "vsvm_pages.h"
 
 static unsigned int vsvm_gpus;
 module_param_named(gpus, vsvm_gpus, uint, 0444);

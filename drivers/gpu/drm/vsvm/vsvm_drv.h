@@ -555,23 +555,6 @@ void vsvm_gpu_drop_mappings(struct vsvm_gpu *gpu);
 int vsvm_gpu_set_limit(struct vsvm_gpu *gpu, u64 bytes);
 int vsvm_gpu_reset(struct vsvm_gpu *gpu);
 
-/* vsvm_pages.c */
-int vsvm_migrate_ioctl(struct drm_device *drm, void *data,
-		       struct drm_file *file);
-int vsvm_residency_ioctl(struct drm_device *drm, void *data,
-			 struct drm_file *file);
-int vsvm_memory_ioctl(struct drm_device *drm, void *data,
-		      struct drm_file *file);
-int vsvm_keep_ioctl(struct drm_device *drm, void *data, struct drm_file *file);
-int vsvm_prefetch(struct vsvm_vm *vm, u64 start, u64 len, u32 target);
-int vsvm_map_here(struct vsvm_vm *vm, u64 start, u64 len);
-
-/* vsvm_attr.c */
-int vsvm_set_attr_ioctl(struct drm_device *drm, void *data,
-			struct drm_file *file);
-int vsvm_get_attr_ioctl(struct drm_device *drm, void *data,
-			struct drm_file *file);
-
 /* vsvm_oracle.c */
 int vsvm_oracle_join(struct vsvm_vm *vm);
 void vsvm_oracle_leave(struct vsvm_vm *vm);

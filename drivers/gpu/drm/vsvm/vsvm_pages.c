@@ -12,6 +12,7 @@
 #include <drm/drm_file.h>
 
 #include "vsvm_drv.h"
+#include "vsvm_pages.h"
 
 /* Pages that a residency ioctl may ask about. */
 #define VSVM_RESIDENCY_MAX	SZ_1M
