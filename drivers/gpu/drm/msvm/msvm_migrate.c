@@ -259,9 +259,8 @@ static int msvm_move(struct msvm_move *move, unsigned long start,
 
 /*
  * Move a range to a device, as far as that works, single pages around @focus only, with
- * other devices as the policy allows.
- * Context: sleeps; range mutex held, not the notifier lock. The caller has
- * references to the mm's users and to the pagemap.
+ * other devices as the policy allows. Context: sleeps; range mutex held, not the notifier
+ * lock. The caller has references to the mm's users and to the pagemap.
  *
  * Return: 0: some of it is there now; -EBUSY: nothing could be moved; -ENOSPC: and
  * there is no room; -ENODEV, -EINTR, -ENOMEM.

@@ -253,9 +253,7 @@ int msvm_place(struct msvm_fault *fault, struct drm_msvm_range *range)
 	lockdep_assert_held(&range->lock);
 
 	if (fault->stay)
-		/* If it was asked for, nobody has decided whether it may be. */
-		return fault->attrs.no_access & BIT_ULL(fault->member->slot) ?
-		       -EACCES : 0;
+		return 0;
 	known = msvm_view_take(fault, range);
 	if (!known)
 		/* No memory for a view: it is mapped where it is, or refused. */
